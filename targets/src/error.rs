@@ -1,0 +1,91 @@
+//! What can go wrong with a model and with a run of it. Each message says what, where and what to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::manifest::ManifestError;
+use crate::model::MODEL_BYTES_MAX;
+use crate::picture::PictureError;
+use crate::target::TargetKind;
+use crate::tensor::{ElementType, TENSOR_BYTES_MAX, TensorSpec};
+
+/// Why a model could not be loaded. `file` is the model file throughout.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the model {} cannot be read: {source}", file.display())]
+    Read { file: PathBuf, source: io::Error },
+    #[error("the model {} is {bytes} bytes long, more than {MODEL_BYTES_MAX}, which no ONNX file can be", file.display())]
+    TooLarge { file: PathBuf, bytes: u64 },
+    #[error("{} is no whole ONNX model: {reason}; export the model again or copy the file again", file.display())]
+    NotOnnx { file: PathBuf, reason: String },
+    #[error("the model {} uses operators that {target} lacks: {}; export it without them or use another target", file.display(), operators.join(", "))]
+    Operators {
+        file: PathBuf,
+        target: TargetKind,
+        operators: Vec<String>,
+    },
+    #[error("the model {} has {} inputs ({}), but a task brings one: export it with one input", file.display(), inputs.len(), inputs.join(", "))]
+    Inputs { file: PathBuf, inputs: Vec<String> },
+    /// A type, rank or size that a task cannot bring or get back.
+    #[error("the model {}: {reason}", file.display())]
+    Unsuitable { file: PathBuf, reason: String },
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("the manifest contradicts the model {}: {reason}; correct the manifest", file.display())]
+    Contradiction { file: PathBuf, reason: String },
+    /// The target understood the file but cannot prepare it to run.
+    #[error("{target} cannot run the model {}: it failed to {step}: {reason}", file.display())]
+    Target {
+        file: PathBuf,
+        target: TargetKind,
+        step: &'static str,
+        reason: String,
+    },
+    #[error("{target} crashed on the model {}: {reason}; the model is broken or meets a fault of the target", file.display())]
+    Crashed {
+        file: PathBuf,
+        target: TargetKind,
+        reason: String,
+    },
+}
+
+/// Why a run gave no answer. The model can be run again after each of these.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error("the model takes {expected}, but got {got}")]
+    WrongKind { expected: &'static str, got: &'static str },
+    #[error("the model takes {expected}, but got {element} {shape:?}")]
+    WrongTensor {
+        expected: TensorSpec,
+        element: ElementType,
+        shape: Vec<usize>,
+    },
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    #[error(
+        "the model's scores are not numbers (NaN, first for class {class}): its input or its weights are out of range"
+    )]
+    NotANumber { class: usize },
+    #[error("{target} failed to run the model: {reason}")]
+    Target { target: TargetKind, reason: String },
+    #[error("{target} crashed while it ran the model: {reason}")]
+    Crashed { target: TargetKind, reason: String },
+}
+
+/// Why bytes are no tensor of their shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TensorError {
+    #[error("a tensor {element} {shape:?} takes {expected} bytes, but there are {got}")]
+    Length {
+        element: ElementType,
+        shape: Vec<usize>,
+        expected: usize,
+        got: usize,
+    },
+    #[error("a tensor {element} {shape:?} takes more than the {TENSOR_BYTES_MAX} bytes allowed: send smaller ones")]
+    TooLarge { element: ElementType, shape: Vec<usize> },
+    #[error("a tensor of truth values has a byte other than 0 and 1")]
+    NotATruthValue,
+}

@@ -1,0 +1,42 @@
+//! Ways to run a model on a kind of device.
+//!
+//! A [`Model`] is loaded from a file and its [`Manifest`] by one target of [`TargetKind`]'s table, then takes an
+//! [`Input`] and gives an [`Answer`]. [`discover`] says which devices this machine has.
+//!
+//! What holds here, and why it matters to the floor above:
+//!
+//! - Nothing here knows of nodes, sessions or a network: files, pictures and tensors come in as paths and bytes.
+//! - A bad file, picture or tensor is an error that says what, where and what to do. A target that panics is caught and
+//!   becomes an error too. What cannot be caught is a target that runs out of stack or memory on a hostile model:
+//!   so a model is loaded and run only in a worker process, never in the agent.
+//! - Every size read from a file is checked against a limit before memory is taken for it.
+//! - Tensors are little-endian bytes, rows first, on the wire and in memory.
+
+mod answer;
+mod device;
+mod error;
+mod guard;
+mod labels;
+mod manifest;
+mod model;
+mod picture;
+mod target;
+mod tensor;
+mod tract;
+
+pub use answer::{Answer, Class};
+pub use device::{Device, DeviceKind, discover};
+pub use error::{LoadError, RunError, TensorError};
+pub use labels::{LABELS_BYTES_MAX, LabelsError, parse_labels};
+pub use manifest::{Filter, Layout, MANIFEST_BYTES_MAX, Manifest, ManifestError, OutputSpec, PictureSpec, Resize};
+pub use manifest::{InputSpec, TOP_MAX};
+pub use model::{Input, MODEL_BYTES_MAX, Model, ModelDescription, ModelSource};
+pub use picture::{PICTURE_PIXELS_MAX, PictureError};
+pub use target::{TargetKind, UnknownTarget};
+pub use tensor::{ElementType, TENSOR_BYTES_MAX, Tensor, TensorSpec, TensorView, UnknownElementType};
+
+// Tensors are handed to the runtimes as they come from the wire; a big-endian board would have to turn every number.
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "skein-targets needs a little-endian machine"
+);
