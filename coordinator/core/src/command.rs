@@ -1,0 +1,109 @@
+//! What can be asked of the replicated state, and why it may say no.
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::NodeSpec;
+use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
+use crate::model::{ModelQuery, ModelSpec};
+use crate::plan::Plan;
+use crate::session::SessionSpec;
+use crate::time::Millis;
+use crate::worker::WorkerReport;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When the leader took it in, since the Unix epoch. Replicas use this and never their own clocks.
+    pub at: Millis,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A change that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// The first command of a mesh.
+    Found {
+        /// Its name from now on.
+        mesh: MeshId,
+    },
+    /// A node joins, or states itself anew.
+    NodeJoin(NodeSpec),
+    /// The leader no longer hears a node.
+    NodeDown(NodeId),
+    /// The leader hears a node again.
+    NodeUp(NodeId),
+    /// A model to serve; the files are already on the node that proposes it.
+    ModelAdd(ModelSpec),
+    /// A claim on the mesh.
+    SessionCreate(SessionSpec),
+    /// The claim is given back.
+    SessionEnd(SessionId),
+    /// What a node says of one of its workers.
+    WorkerReport {
+        /// Who says it.
+        node: NodeId,
+        /// Of which worker.
+        worker: WorkerId,
+        /// What.
+        report: WorkerReport,
+    },
+    /// What the leader planned; each item is checked again.
+    Plan(Plan),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// A mesh is founded once.
+    AlreadyFounded(MeshId),
+    /// A text or list in a node's description is too long.
+    NodeOutOfBounds,
+    /// No such node.
+    NoNode(NodeId),
+    /// A name that is none.
+    BadName(String),
+    /// A manifest or file over its bound.
+    ModelTooLarge,
+    /// Nothing of that name or version.
+    NoModel {
+        /// What was asked for.
+        asked: ModelQuery,
+        /// The names there are, for the message; at most ten.
+        known: alloc::vec::Vec<String>,
+    },
+    /// No such session, or no longer.
+    NoSession(SessionId),
+    /// Numbers of a session that make no sense.
+    BadSession(String),
+    /// The worker is not planned on that node (any more).
+    NoWorker(WorkerId),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyFounded(mesh) => write!(f, "this mesh is founded already, as {mesh}"),
+            Self::NodeOutOfBounds => f.write_str("the node's description is too long: shorten its name or its labels"),
+            Self::NoNode(node) => write!(f, "no node {node} has joined this mesh; `skein node status` lists those that have"),
+            Self::BadName(name) => write!(f, "'{name}' cannot be a name: {}", crate::model::NAME_RULE),
+            Self::ModelTooLarge => f.write_str("the model is too large: a manifest may have 16 KiB, a file 1 GiB"),
+            Self::NoModel { asked, known } if known.is_empty() => {
+                write!(f, "there is no model '{asked}', nor any other: add one with `skein model add FILE --name NAME`")
+            }
+            Self::NoModel { asked, known } => {
+                write!(f, "there is no model '{asked}'; there are: {}", known.join(", "))
+            }
+            Self::NoSession(session) => {
+                write!(f, "there is no session {session}; `skein session status` lists the open ones")
+            }
+            Self::BadSession(why) => write!(f, "the session cannot be: {why}"),
+            Self::NoWorker(worker) => write!(f, "worker {worker} is not in the plan of that node"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}

@@ -1,0 +1,68 @@
+//! Which worker gets the next task.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::dispatch::TaskId;
+use crate::ids::WorkerId;
+use crate::time::Millis;
+
+/// One part in so many of the mean service time comes from the newest task: a slowing device is noticed within about
+/// ten tasks, one slow task hardly moves it.
+const MEAN_WEIGHT: u64 = 8;
+/// Service times are kept in 1/1024 ms, so that the mean of short ones does not round to nothing.
+const FRACTIONS: u64 = 1024;
+
+/// What a worker has to do and how quickly it does it.
+#[derive(Debug)]
+pub struct WorkerLoad {
+    credits: u32,
+    /// At most as many as there were credits: a few.
+    outstanding: Vec<TaskId>,
+    /// Mean time from sending to answer, in 1/1024 ms; none before the first answer.
+    mean: Option<u64>,
+}
+
+impl WorkerLoad {
+    pub(crate) fn new(credits: u32) -> Self {
+        Self { credits, outstanding: Vec::with_capacity(credits.min(64) as usize), mean: None }
+    }
+
+    pub(crate) fn outstanding(self) -> impl DoubleEndedIterator<Item = TaskId> {
+        self.outstanding.into_iter()
+    }
+
+    pub(crate) fn begin(&mut self, task: TaskId) {
+        self.outstanding.push(task);
+    }
+
+    pub(crate) fn finish(&mut self, task: TaskId, took: Millis) {
+        // What an answer took, counts the tasks that were before it in the worker's queue: divide by them.
+        let queue = self.outstanding.len().max(1) as u64;
+        let sample = took.0.saturating_mul(FRACTIONS) / queue;
+        self.mean = Some(self.mean.map_or(sample, |mean| mean - mean / MEAN_WEIGHT + sample / MEAN_WEIGHT));
+        self.forget(task);
+    }
+
+    pub(crate) fn forget(&mut self, task: TaskId) {
+        if let Some(at) = self.outstanding.iter().position(|known| *known == task) {
+            self.outstanding.remove(at);
+        }
+    }
+
+    /// The expected time until one more task would be answered; smaller is better. A worker not yet measured counts as
+    /// quick, so that it is tried.
+    fn cost(&self) -> u64 {
+        (self.outstanding.len() as u64 + 1).saturating_mul(self.mean.unwrap_or(1).max(1))
+    }
+
+    fn has_credit(&self) -> bool {
+        (self.outstanding.len() as u64) < u64::from(self.credits)
+    }
+}
+
+/// The worker with a credit that should answer first; the lowest id among equals.
+pub(crate) fn best(workers: &BTreeMap<WorkerId, WorkerLoad>) -> Option<WorkerId> {
+    let free = workers.iter().filter(|(_, load)| load.has_credit());
+    free.min_by_key(|(id, load)| (load.cost(), **id)).map(|(id, _)| *id)
+}

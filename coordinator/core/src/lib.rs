@@ -1,0 +1,40 @@
+//! Every decision of a Skein mesh, as plain functions over plain data.
+//!
+//! The crate is `no_std` with `alloc`: it has no clock, file, socket, thread or global randomness, and the compiler
+//! proves it. Time is an argument ([`Millis`]); what the world should do is a return value.
+//!
+//! - [`state`], [`command`], [`event`], [`apply`](mod@apply), [`invariants`]: the replicated state and the one way it changes;
+//! - [`plan`]: which workers should exist where, decided by the leader, checked again by `apply`;
+//! - [`liveness`], [`seats`]: who is up, and who votes, decided by the leader;
+//! - [`supervise`]: what one agent does to make its own workers match the plan;
+//! - [`dispatch`]: what a gateway does with each task.
+#![no_std]
+
+extern crate alloc;
+
+pub mod apply;
+pub mod capability;
+pub mod command;
+pub mod dispatch;
+pub mod event;
+pub mod ids;
+pub mod invariants;
+pub mod liveness;
+pub mod model;
+pub mod plan;
+pub mod resources;
+pub mod seats;
+pub mod session;
+pub mod state;
+pub mod supervise;
+pub mod time;
+pub mod worker;
+
+pub use apply::apply;
+pub use command::{Command, Entry, Refusal};
+pub use event::Event;
+pub use ids::{MeshId, NodeId, Sequence, SessionId, StreamId, WorkerId};
+pub use plan::plan;
+pub use resources::Resources;
+pub use state::State;
+pub use time::Millis;
