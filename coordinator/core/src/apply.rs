@@ -1,6 +1,6 @@
 //! The one way the replicated state changes.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -36,13 +36,11 @@ pub fn apply(state: &mut State, entry: &Entry) -> Result<Vec<Event>, Refusal> {
 }
 
 fn found(state: &mut State, mesh: MeshId) -> Result<Vec<Event>, Refusal> {
-    match state.mesh {
-        Some(known) => Err(Refusal::AlreadyFounded(known)),
-        None => {
-            state.mesh = Some(mesh);
-            Ok(vec![Event::Founded(mesh)])
-        }
+    if let Some(known) = state.mesh {
+        return Err(Refusal::AlreadyFounded(known));
     }
+    state.mesh = Some(mesh);
+    Ok(vec![Event::Founded(mesh)])
 }
 
 fn node_join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec<Event>, Refusal> {
@@ -54,21 +52,24 @@ fn node_join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec<Event
         _ => at,
     };
     state.nodes.insert(spec.id, Node { spec: spec.clone(), up: true, since });
-    // A node may come back with less than it had: what no longer fits leaves the plan, newest first.
+    // A node may come back with less than it had: what can no longer stand there leaves the plan, newest first.
     let mut events = vec![Event::NodeJoined(spec.id)];
-    while let Some(worker) = newest_that_does_not_fit(state, spec) {
+    while let Some(worker) = newest_that_cannot_stand(state, spec) {
         events.push(remove_worker(state, worker, "its node now offers less"));
     }
     Ok(events)
 }
 
-fn newest_that_does_not_fit(state: &State, spec: &NodeSpec) -> Option<WorkerId> {
+fn newest_that_cannot_stand(state: &State, spec: &NodeSpec) -> Option<WorkerId> {
     let on_node = state.workers.iter().rev().filter(|(_, worker)| worker.node == spec.id);
-    let mut too_much = on_node.filter(|(_, worker)| {
-        let device = spec.capability.devices.iter().find(|device| device.name == worker.device);
-        device.is_none_or(|device| state.used(spec.id, &device.name).first_excess(&device.offers).is_some())
+    let mut unable = on_node.filter(|(_, worker)| {
+        let device = spec.capability.device(&worker.device);
+        let served = state.sessions.get(&worker.session).is_some_and(|session| {
+            device.is_some_and(|device| feasible::can_run(&spec.capability, device, &session.target))
+        });
+        !served || device.is_none_or(|device| state.used(spec.id, &device.name).first_excess(&device.offers).is_some())
     });
-    too_much.next().map(|(id, _)| *id)
+    unable.next().map(|(id, _)| *id)
 }
 
 fn node_down(state: &mut State, at: Millis, node: NodeId) -> Result<Vec<Event>, Refusal> {
@@ -100,8 +101,7 @@ fn model_add(state: &mut State, spec: &ModelSpec) -> Result<Vec<Event>, Refusal>
     if spec.manifest.len() > MANIFEST_BYTES_MAX || spec.blobs().iter().any(|blob| blob.size > FILE_BYTES_MAX) {
         return Err(Refusal::ModelTooLarge);
     }
-    let versions = state.models.iter().filter(|(model, _)| model.name == spec.name);
-    let newest = versions.last();
+    let newest = state.models.iter().rfind(|(model, _)| model.name == spec.name);
     if let Some((model, known)) = newest
         && known == spec
     {
@@ -116,8 +116,8 @@ fn model_add(state: &mut State, spec: &ModelSpec) -> Result<Vec<Event>, Refusal>
 fn session_create(state: &mut State, at: Millis, spec: &SessionSpec) -> Result<Vec<Event>, Refusal> {
     check_numbers(spec)?;
     let Some((model, _)) = state.find_model(&spec.model) else {
-        let known: BTreeMap<&str, ()> = state.models.keys().map(|model| (model.name.as_str(), ())).collect();
-        let known = known.keys().take(KNOWN_NAMES_MAX).map(ToString::to_string).collect();
+        let known: BTreeSet<&str> = state.models.keys().map(|model| model.name.as_str()).collect();
+        let known = known.iter().take(KNOWN_NAMES_MAX).map(ToString::to_string).collect();
         return Err(Refusal::NoModel { asked: spec.model.clone(), known });
     };
     let session = Session {
@@ -168,7 +168,10 @@ fn worker_report(
         WorkerReport::Status(status) if worker.status == *status => Ok(vec![]),
         WorkerReport::Status(status) => {
             worker.status = *status;
-            if let (WorkerStatus::Ready, Some(session)) = (status, state.sessions.get_mut(&session)) {
+            // A worker that is ready ends the row of failures, but not the hold-off that another worker has just caused.
+            if let (WorkerStatus::Ready, Some(session)) = (status, state.sessions.get_mut(&session))
+                && session.failures.get(&node).is_some_and(|failure| !failure.holds(at))
+            {
                 session.failures.remove(&node);
             }
             Ok(vec![Event::WorkerChanged(id)])

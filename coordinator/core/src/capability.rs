@@ -1,6 +1,6 @@
 //! What a node is and can do: what it gossips, and what the mesh knows of it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -50,6 +50,19 @@ pub struct Capability {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Capability {
+    /// The device of this name.
+    pub fn device(&self, name: &str) -> Option<&Device> {
+        self.devices.iter().find(|device| device.name == name)
+    }
+
+    /// What is taken of a device is found by its name, so a name that two share would hide what one of them offers.
+    fn has_unique_devices(&self) -> bool {
+        let names: BTreeSet<&str> = self.devices.iter().map(|device| device.name.as_str()).collect();
+        names.len() == self.devices.len()
+    }
+}
+
 /// Everything the mesh knows of a node that the node itself states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
@@ -66,13 +79,15 @@ pub struct NodeSpec {
 }
 
 impl NodeSpec {
-    /// Whether every text and list is within its bound; a stranger's description is checked before it is kept.
+    /// Whether every text and list is within its bound, and no two devices share a name; a stranger's description is
+    /// checked before it is kept.
     pub fn within_bounds(&self) -> bool {
         let short = |text: &String| text.len() <= TEXT_BYTES_MAX;
         let capability = &self.capability;
         [&self.name, &self.address, &self.version].into_iter().all(short)
             && capability.devices.len() <= DEVICES_MAX
             && capability.devices.iter().all(|device| short(&device.name))
+            && capability.has_unique_devices()
             && capability.targets.len() <= DEVICES_MAX
             && capability.targets.iter().all(short)
             && capability.labels.len() <= LABELS_MAX

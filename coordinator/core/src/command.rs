@@ -60,7 +60,7 @@ pub enum Command {
 pub enum Refusal {
     /// A mesh is founded once.
     AlreadyFounded(MeshId),
-    /// A text or list in a node's description is too long.
+    /// A text or list in a node's description is too long, or two of its devices share a name.
     NodeOutOfBounds,
     /// No such node.
     NoNode(NodeId),
@@ -87,8 +87,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyFounded(mesh) => write!(f, "this mesh is founded already, as {mesh}"),
-            Self::NodeOutOfBounds => f.write_str("the node's description is too long: shorten its name or its labels"),
-            Self::NoNode(node) => write!(f, "no node {node} has joined this mesh; `skein node status` lists those that have"),
+            Self::NodeOutOfBounds => f.write_str(
+                "the node's description is too long, or two devices share a name: shorten its name or labels",
+            ),
+            Self::NoNode(node) => {
+                write!(f, "no node {node} has joined this mesh; `skein node status` lists those that have")
+            }
             Self::BadName(name) => write!(f, "'{name}' cannot be a name: {}", crate::model::NAME_RULE),
             Self::ModelTooLarge => f.write_str("the model is too large: a manifest may have 16 KiB, a file 1 GiB"),
             Self::NoModel { asked, known } if known.is_empty() => {

@@ -16,6 +16,8 @@ use ledger::Ledger;
 use reorder::Reorder;
 
 pub mod choose;
+pub mod ended;
+mod invariants;
 pub mod ledger;
 pub mod reorder;
 
@@ -31,7 +33,8 @@ pub struct TaskId {
 /// Bounds of one dispatcher.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most tasks in house at once: waiting, running, or done and not yet delivered.
+    /// The most tasks in house at once: waiting, running, or done and not yet delivered. Beyond it, each ordered stream may
+    /// still submit the one task whose turn it is: all others may be waiting for it, and would wait for ever.
     pub tasks_max: usize,
     /// The most streams at once.
     pub streams_max: usize,
@@ -94,6 +97,13 @@ struct Task<P> {
     running_on: Option<(WorkerId, Millis)>,
 }
 
+impl<P> Task<P> {
+    /// Whether this attempt is the newest, and this worker has it.
+    fn runs(&self, worker: WorkerId, attempt: u32) -> bool {
+        self.attempt == attempt && self.running_on.is_some_and(|(on, _)| on == worker)
+    }
+}
+
 #[derive(Debug)]
 struct Stream<R> {
     reorder: Reorder<Delivery<R>>,
@@ -105,7 +115,7 @@ struct Stream<R> {
 pub struct Dispatcher<P, R> {
     limits: Limits,
     tasks: BTreeMap<TaskId, Task<P>>,
-    /// Tasks that wait for a worker. Ids of tasks that ended meanwhile are skipped when they come up.
+    /// Tasks that wait for a worker, each once.
     waiting: VecDeque<TaskId>,
     workers: BTreeMap<WorkerId, WorkerLoad>,
     streams: BTreeMap<StreamId, Stream<R>>,
@@ -136,7 +146,7 @@ impl<P: Clone, R> Dispatcher<P, R> {
         if self.streams.len() >= self.limits.streams_max {
             return Err(Refused::Full);
         }
-        let reorder = if ordered { Reorder::ordered(first) } else { Reorder::unordered() };
+        let reorder = if ordered { Reorder::ordered(first) } else { Reorder::unordered(first) };
         self.streams.insert(id, Stream { reorder, ledger: Ledger::default() });
         Ok(())
     }
@@ -146,6 +156,7 @@ impl<P: Clone, R> Dispatcher<P, R> {
         let mut stream = self.streams.remove(&id)?;
         // Attempts that still run keep their worker's credit until their answer comes.
         stream.ledger.dropped += self.tasks.extract_if(of_stream(id), |_, _| true).count() as u64;
+        self.waiting.retain(|task| task.stream != id);
         let before = self.deliveries.len();
         self.deliveries.retain(|delivery| delivery.task.stream != id);
         self.undelivered -= before - self.deliveries.len() + stream.reorder.held();
@@ -158,9 +169,13 @@ impl<P: Clone, R> Dispatcher<P, R> {
         if self.tasks.contains_key(&id) || stream.reorder.is_past(id.sequence) {
             return Err(Refused::Duplicate);
         }
-        if self.tasks.len() + self.undelivered >= self.limits.tasks_max {
+        let is_full = self.tasks.len() + self.undelivered >= self.limits.tasks_max;
+        let is_waited_for = stream.reorder.is_turn_of(id.sequence) && self.deliveries.is_empty();
+        if is_full && !is_waited_for {
             return Err(Refused::Full);
         }
+        // The number comes from a client: whatever it is, there must be room above it.
+        let attempt_first = attempt_first.min(u32::MAX - self.limits.attempts_max);
         stream.ledger.submitted += 1;
         self.tasks.insert(id, Task { payload, attempt_first, attempt: attempt_first, running_on: None });
         self.waiting.push_back(id);
@@ -174,10 +189,11 @@ impl<P: Clone, R> Dispatcher<P, R> {
 
     /// A worker is gone, or out of reach: its attempts run again elsewhere, before anything that never ran.
     pub fn on_lost(&mut self, worker: WorkerId) {
-        let Some(load) = self.workers.remove(&worker) else { return };
-        for id in load.outstanding().rev() {
-            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.running_on.is_some_and(|(on, _)| on == worker))
-            else {
+        let Some(load) = self.workers.remove(&worker) else {
+            return;
+        };
+        for (id, attempt) in load.outstanding().rev() {
+            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) else {
                 continue;
             };
             task.running_on = None;
@@ -199,11 +215,10 @@ impl<P: Clone, R> Dispatcher<P, R> {
 
     /// A worker answers. An answer that is not from the newest attempt is fenced off: it is counted, and `false`.
     pub fn on_result(&mut self, now: Millis, worker: WorkerId, id: TaskId, attempt: u32, outcome: Outcome<R>) -> bool {
-        let task = self.tasks.get(&id);
-        let current = task.and_then(|task| task.running_on.filter(|(on, _)| *on == worker && task.attempt == attempt));
-        let Some((_, sent)) = current else {
+        let current = self.tasks.get(&id).filter(|task| task.runs(worker, attempt));
+        let Some((_, sent)) = current.and_then(|task| task.running_on) else {
             if let Some(load) = self.workers.get_mut(&worker) {
-                load.forget(id);
+                load.forget(id, attempt);
             }
             if let Some(stream) = self.streams.get_mut(&id.stream) {
                 stream.ledger.fenced += 1;
@@ -211,7 +226,7 @@ impl<P: Clone, R> Dispatcher<P, R> {
             return false;
         };
         if let Some(load) = self.workers.get_mut(&worker) {
-            load.finish(id, now.since(sent));
+            load.finish(id, attempt, now.since(sent));
         }
         self.end(id, Some(worker), outcome);
         true
@@ -231,10 +246,16 @@ impl<P: Clone, R> Dispatcher<P, R> {
         loop {
             let worker = choose::best(&self.workers)?;
             let id = self.waiting.pop_front()?;
-            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.running_on.is_none()) else { continue };
+            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.running_on.is_none()) else {
+                continue;
+            };
             task.running_on = Some((worker, now));
-            if let Some(load) = self.workers.get_mut(&worker) {
-                load.begin(id);
+            for (other, load) in &mut self.workers {
+                if *other == worker {
+                    load.begin(id, task.attempt);
+                } else {
+                    load.pass_over();
+                }
             }
             return Some(Send { worker, task: id, attempt: task.attempt, payload: task.payload.clone() });
         }
@@ -264,7 +285,9 @@ impl<P: Clone, R> Dispatcher<P, R> {
 
     fn end(&mut self, id: TaskId, worker: Option<WorkerId>, outcome: Outcome<R>) {
         let Some(task) = self.tasks.remove(&id) else { return };
-        let Some(stream) = self.streams.get_mut(&id.stream) else { return };
+        let Some(stream) = self.streams.get_mut(&id.stream) else {
+            return;
+        };
         match outcome {
             Outcome::Done(_) => stream.ledger.done += 1,
             Outcome::Failed(_) => stream.ledger.failed += 1,
@@ -272,7 +295,7 @@ impl<P: Clone, R> Dispatcher<P, R> {
         self.undelivered += 1;
         let delivery = Delivery { task: id, attempt: task.attempt, worker, outcome };
         stream.reorder.insert(id.sequence, delivery);
-        while let Some(next) = stream.reorder.next() {
+        while let Some(next) = stream.reorder.take_next() {
             self.deliveries.push_back(next);
         }
     }

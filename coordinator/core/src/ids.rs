@@ -22,6 +22,7 @@ macro_rules! ids {
         impl FromStr for $name {
             type Err = ParseIntError;
 
+            #[allow(clippy::from_str_radix_10, reason = "the radix is the macro's argument")]
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 u64::from_str_radix(text, $radix).map(Self)
             }

@@ -4,7 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::capability::Device;
+use crate::plan::feasible;
 use crate::state::State;
+use crate::worker::Worker;
 
 /// Everything that does not hold, in words; empty for a sound state.
 pub fn violations(state: &State) -> Vec<String> {
@@ -24,13 +27,26 @@ fn workers_stand(state: &State, found: &mut Vec<String>) {
         if !node.is_some_and(|node| node.up) {
             found.push(format!("worker {id} stands on node {}, which is not up", worker.node));
         }
-        if !node.is_some_and(|node| node.spec.capability.devices.iter().any(|device| device.name == worker.device)) {
-            found.push(format!("worker {id} stands on device '{}', which its node does not have", worker.device));
+        let capability = node.map(|node| &node.spec.capability);
+        match capability.and_then(|capability| capability.device(&worker.device)) {
+            None => {
+                found.push(format!("worker {id} stands on device '{}', which its node does not have", worker.device));
+            }
+            Some(device) if !runs_there(state, worker, device) => {
+                found.push(format!("worker {id} stands on device '{}', where its target does not run", worker.device));
+            }
+            Some(_) => {}
         }
         if *id > state.last_worker {
             found.push(format!("worker {id} has an id that was not given out yet"));
         }
     }
+}
+
+fn runs_there(state: &State, worker: &Worker, device: &Device) -> bool {
+    let session = state.sessions.get(&worker.session);
+    let node = state.nodes.get(&worker.node);
+    session.zip(node).is_none_or(|(session, node)| feasible::can_run(&node.spec.capability, device, &session.target))
 }
 
 fn devices_hold(state: &State, found: &mut Vec<String>) {

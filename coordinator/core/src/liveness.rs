@@ -12,29 +12,39 @@ use crate::time::Millis;
 #[derive(Debug)]
 pub struct Liveness {
     down_after: Millis,
-    heard: BTreeMap<NodeId, Millis>,
+    heard: BTreeMap<NodeId, Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// The last time; none for one that is known to be gone.
+    at: Option<Millis>,
+    /// Since when the node was up, when it was last seen so.
+    up_since: Option<Millis>,
 }
 
 impl Liveness {
     /// An account that begins now; `down_after` is how long a node may be silent.
     pub fn new(now: Millis, down_after: Millis, state: &State) -> Self {
-        let up = state.nodes.iter().filter(|(_, node)| node.up);
-        Self { down_after, heard: up.map(|(id, _)| (*id, now)).collect() }
+        let mut account = Self { down_after, heard: BTreeMap::new() };
+        account.welcome(now, state);
+        account
     }
 
     /// A node was heard.
     pub fn observe(&mut self, now: Millis, node: NodeId) {
         let heard = self.heard.entry(node).or_default();
-        *heard = now.max(*heard);
+        heard.at = heard.at.max(Some(now));
     }
 
-    /// The first change of the state that the account calls for. A node that joined since was heard when it did.
+    /// A node is known to be gone: it need not be waited for. It is up again when it is heard again.
+    pub fn lose(&mut self, node: NodeId) {
+        self.heard.entry(node).or_default().at = None;
+    }
+
+    /// The first change of the state that the account calls for.
     pub fn next_command(&mut self, now: Millis, state: &State) -> Option<Command> {
-        for (id, node) in &state.nodes {
-            if node.up {
-                self.heard.entry(*id).or_insert(now);
-            }
-        }
+        self.welcome(now, state);
         state.nodes.iter().find_map(|(id, node)| match (node.up, self.is_heard(now, *id)) {
             (true, false) => Some(Command::NodeDown(*id)),
             (false, true) => Some(Command::NodeUp(*id)),
@@ -45,10 +55,22 @@ impl Liveness {
     /// When the next node will be down unless it is heard before.
     pub fn wake_at(&self, state: &State) -> Option<Millis> {
         let up = state.nodes.iter().filter(|(_, node)| node.up);
-        up.filter_map(|(id, _)| self.heard.get(id)).map(|heard| *heard + self.down_after).min()
+        up.filter_map(|(id, _)| self.heard.get(id)?.at).map(|at| at + self.down_after).min()
+    }
+
+    /// A node that came up since counts as heard now: its last beat may be from before it went down, and it would be
+    /// declared down again as it joins.
+    fn welcome(&mut self, now: Millis, state: &State) {
+        for (id, node) in state.nodes.iter().filter(|(_, node)| node.up) {
+            let is_fresh = self.is_heard(now, *id);
+            let heard = self.heard.entry(*id).or_default();
+            if heard.up_since.replace(node.since) != Some(node.since) && !is_fresh {
+                heard.at = Some(now);
+            }
+        }
     }
 
     fn is_heard(&self, now: Millis, node: NodeId) -> bool {
-        self.heard.get(&node).is_some_and(|heard| now.since(*heard) < self.down_after)
+        self.heard.get(&node).and_then(|heard| heard.at).is_some_and(|at| now.since(at) < self.down_after)
     }
 }

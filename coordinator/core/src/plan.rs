@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, SessionId, WorkerId};
+use crate::session::Failure;
 use crate::state::State;
 use crate::time::Millis;
 
@@ -63,7 +64,9 @@ pub fn plan(state: &State, now: Millis) -> Plan {
                 return plan;
             }
             // 3. The best of the places where it may stand; where there is none, the session waits.
-            let Some(placement) = trial.place(now, session) else { break };
+            let Some(placement) = trial.place(now, session) else {
+                break;
+            };
             plan.start.push(placement);
         }
     }
@@ -73,6 +76,7 @@ pub fn plan(state: &State, now: Millis) -> Plan {
 /// When planning again could give more without any change of state: the end of the first hold-off.
 pub fn wake_at(state: &State, now: Millis) -> Option<Millis> {
     let lacking = reconcile::difference(state).lacking;
-    let failures = lacking.iter().filter_map(|(session, _)| state.sessions.get(session)).flat_map(|s| s.failures.values());
-    failures.map(crate::session::Failure::until).filter(|until| *until > now).min()
+    let failures =
+        lacking.iter().filter_map(|(session, _)| state.sessions.get(session)).flat_map(|s| s.failures.values());
+    failures.filter(|failure| failure.holds(now)).map(Failure::until).min()
 }

@@ -20,14 +20,13 @@ pub enum SeatChange {
 /// The next change, one at a time; none where the seats are as they should be.
 ///
 /// The number of voters is odd: a second voter would only double the ways to lose the quorum of one, so a mesh of two has one
-/// voter and one learner. Voters stay; the nodes with the lowest ids that are up fill what is open.
+/// voter and one learner. A node that is down is not seated: waiting for it would keep everybody else waiting. Voters stay; the nodes with the lowest ids that are up fill what is open.
 pub fn next_change(state: &State, voters: &BTreeSet<NodeId>, learners: &BTreeSet<NodeId>) -> Option<SeatChange> {
-    let newcomer = state.nodes.keys().find(|node| !voters.contains(node) && !learners.contains(node));
-    if let Some(newcomer) = newcomer {
-        return Some(SeatChange::AddLearner(*newcomer));
+    let up = || state.nodes.iter().filter(|(_, node)| node.up).map(|(id, _)| *id);
+    if let Some(newcomer) = up().find(|node| !voters.contains(node) && !learners.contains(node)) {
+        return Some(SeatChange::AddLearner(newcomer));
     }
-    let up = state.nodes.iter().filter(|(_, node)| node.up).map(|(id, _)| *id);
-    let candidates: BTreeSet<NodeId> = up.filter(|id| learners.contains(id) && !voters.contains(id)).collect();
+    let candidates: BTreeSet<NodeId> = up().filter(|id| learners.contains(id) && !voters.contains(id)).collect();
     let wanted = largest_odd((voters.len() + candidates.len()).min(VOTERS));
     if voters.len() >= wanted {
         return None;

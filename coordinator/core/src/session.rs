@@ -60,6 +60,12 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the node is passed over now. A failure that lies further ahead than a clock may reasonably differ was
+    /// stamped by a leader whose clock was wrong; without this, it would bar the node until that day.
+    pub fn holds(&self, now: Millis) -> bool {
+        self.until() > now && self.at.since(now) <= HOLD_OFF
+    }
+
     /// Until when the node is passed over.
     pub fn until(&self) -> Millis {
         let doublings = self.times.saturating_sub(1).min(HOLD_OFF_DOUBLINGS_MAX);

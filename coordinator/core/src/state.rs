@@ -61,10 +61,10 @@ impl State {
 
     /// The version of a model that a person means.
     pub fn find_model(&self, query: &ModelQuery) -> Option<(&ModelRef, &ModelSpec)> {
-        let versions = self.models.iter().filter(|(model, _)| model.name == query.name);
+        let mut versions = self.models.iter().filter(|(model, _)| model.name == query.name);
         match query.version {
-            Some(version) => versions.into_iter().find(|(model, _)| model.version == version),
-            None => versions.last(),
+            Some(version) => versions.find(|(model, _)| model.version == version),
+            None => versions.next_back(),
         }
     }
 }

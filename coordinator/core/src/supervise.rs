@@ -98,20 +98,19 @@ impl Supervisor {
     /// Something happened to a process.
     pub fn on_worker(&mut self, now: Millis, id: WorkerId, event: WorkerEvent) {
         let Some(local) = self.workers.get_mut(&id) else { return };
-        local.phase = match (event, &local.phase) {
-            (WorkerEvent::Ready, Phase::Stopping) => Phase::Stopping,
-            (WorkerEvent::Ready, _) => Phase::Ready(now),
-            (WorkerEvent::Unusable { reason }, _) => Phase::GivenUp(reason),
-            (WorkerEvent::Exited { reason }, phase) => {
-                let steady = matches!(phase, Phase::Ready(since) if now.since(*since) >= STEADY_AFTER);
-                local.crashes = if steady { 1 } else { local.crashes + 1 };
-                if local.crashes > RESTARTS_MAX {
-                    Phase::GivenUp(format!("it ended {} times in a row; the last time: {reason}", local.crashes))
-                } else {
-                    Phase::Waiting(now + Millis(RESTART_DELAY.0 << (local.crashes - 1)))
-                }
+        match (event, &local.phase) {
+            (WorkerEvent::Ready, Phase::Starting) => local.phase = Phase::Ready(now),
+            (WorkerEvent::Unusable { reason }, Phase::Starting | Phase::Ready(_)) => {
+                local.phase = Phase::GivenUp(reason);
             }
-        };
+            (WorkerEvent::Exited { reason }, Phase::Starting | Phase::Ready(_)) => local.crashed(now, &reason),
+            // It was told to end, so that is no crash, whichever way it went.
+            (WorkerEvent::Exited { .. } | WorkerEvent::Unusable { .. }, Phase::Stopping) => {
+                local.phase = Phase::Waiting(now);
+            }
+            // News of a process that is gone, or that is about to go.
+            (WorkerEvent::Ready, _) | (_, Phase::Waiting(_) | Phase::GivenUp(_)) => {}
+        }
     }
 
     /// The next thing to do now; none when there is nothing to do before [`Self::wake_at`].
@@ -133,6 +132,16 @@ impl Local {
 
     fn has_process(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Ready(_) | Phase::Stopping)
+    }
+
+    fn crashed(&mut self, now: Millis, reason: &str) {
+        let steady = matches!(self.phase, Phase::Ready(since) if now.since(since) >= STEADY_AFTER);
+        self.crashes = if steady { 1 } else { self.crashes + 1 };
+        self.phase = if self.crashes > RESTARTS_MAX {
+            Phase::GivenUp(format!("it ended {} times in a row; the last time: {reason}", self.crashes))
+        } else {
+            Phase::Waiting(now + Millis(RESTART_DELAY.0 << (self.crashes - 1)))
+        };
     }
 
     fn next_action(&mut self, now: Millis, id: WorkerId) -> Option<Action> {

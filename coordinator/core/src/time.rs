@@ -13,6 +13,7 @@ pub struct Millis(pub u64);
 
 impl Millis {
     /// The length from `earlier` to this point; zero where `earlier` is later, as clocks may step back.
+    #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }

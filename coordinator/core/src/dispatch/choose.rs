@@ -10,6 +10,9 @@ use crate::time::Millis;
 /// One part in so many of the mean service time comes from the newest task: a slowing device is noticed within about
 /// ten tasks, one slow task hardly moves it.
 const MEAN_WEIGHT: u64 = 8;
+/// One part in so many of the mean is forgotten with each task that goes elsewhere while the worker is idle: one that was
+/// slow once, as with its first task, is tried again within some hundred tasks.
+const FORGET_WEIGHT: u64 = 256;
 /// Service times are kept in 1/1024 ms, so that the mean of short ones does not round to nothing.
 const FRACTIONS: u64 = 1024;
 
@@ -17,8 +20,9 @@ const FRACTIONS: u64 = 1024;
 #[derive(Debug)]
 pub struct WorkerLoad {
     credits: u32,
-    /// At most as many as there were credits: a few.
-    outstanding: Vec<TaskId>,
+    /// Attempts sent and not answered, at most as many as there were credits: a few. The attempt's number belongs to it: an
+    /// answer of an earlier one, from before the worker was lost and found again, must not free the place of this one.
+    outstanding: Vec<(TaskId, u32)>,
     /// Mean time from sending to answer, in 1/1024 ms; none before the first answer.
     mean: Option<u64>,
 }
@@ -28,25 +32,32 @@ impl WorkerLoad {
         Self { credits, outstanding: Vec::with_capacity(credits.min(64) as usize), mean: None }
     }
 
-    pub(crate) fn outstanding(self) -> impl DoubleEndedIterator<Item = TaskId> {
+    pub(crate) fn outstanding(self) -> impl DoubleEndedIterator<Item = (TaskId, u32)> {
         self.outstanding.into_iter()
     }
 
-    pub(crate) fn begin(&mut self, task: TaskId) {
-        self.outstanding.push(task);
+    pub(crate) fn begin(&mut self, task: TaskId, attempt: u32) {
+        self.outstanding.push((task, attempt));
     }
 
-    pub(crate) fn finish(&mut self, task: TaskId, took: Millis) {
+    pub(crate) fn finish(&mut self, task: TaskId, attempt: u32, took: Millis) {
         // What an answer took, counts the tasks that were before it in the worker's queue: divide by them.
         let queue = self.outstanding.len().max(1) as u64;
         let sample = took.0.saturating_mul(FRACTIONS) / queue;
         self.mean = Some(self.mean.map_or(sample, |mean| mean - mean / MEAN_WEIGHT + sample / MEAN_WEIGHT));
-        self.forget(task);
+        self.forget(task, attempt);
     }
 
-    pub(crate) fn forget(&mut self, task: TaskId) {
-        if let Some(at) = self.outstanding.iter().position(|known| *known == task) {
+    pub(crate) fn forget(&mut self, task: TaskId, attempt: u32) {
+        if let Some(at) = self.outstanding.iter().position(|known| *known == (task, attempt)) {
             self.outstanding.remove(at);
+        }
+    }
+
+    /// A task went elsewhere.
+    pub(crate) fn pass_over(&mut self) {
+        if self.outstanding.is_empty() {
+            self.mean = self.mean.map(|mean| mean - mean / FORGET_WEIGHT);
         }
     }
 
@@ -54,6 +65,14 @@ impl WorkerLoad {
     /// quick, so that it is tried.
     fn cost(&self) -> u64 {
         (self.outstanding.len() as u64 + 1).saturating_mul(self.mean.unwrap_or(1).max(1))
+    }
+
+    pub(crate) fn holds(&self, task: TaskId, attempt: u32) -> bool {
+        self.outstanding.contains(&(task, attempt))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.outstanding.len() as u64 > u64::from(self.credits)
     }
 
     fn has_credit(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
+use crate::dispatch::ended::Ended;
 use crate::ids::Sequence;
 
 /// Holds ends until their turn comes. How many it can hold is bounded by the dispatcher, which counts them as in house.
@@ -15,7 +16,12 @@ pub enum Reorder<T> {
         early: BTreeMap<Sequence, T>,
     },
     /// In the order they came.
-    Unordered(VecDeque<T>),
+    Unordered {
+        /// What came and was not given out yet.
+        ends: VecDeque<T>,
+        /// What came so far.
+        ended: Ended,
+    },
 }
 
 impl<T> Reorder<T> {
@@ -24,9 +30,9 @@ impl<T> Reorder<T> {
         Self::Ordered { next: first, early: BTreeMap::new() }
     }
 
-    /// As they come.
-    pub fn unordered() -> Self {
-        Self::Unordered(VecDeque::new())
+    /// As they come; all before `first` came elsewhere.
+    pub fn unordered(first: Sequence) -> Self {
+        Self::Unordered { ends: VecDeque::new(), ended: Ended::before(first) }
     }
 
     /// Takes an end in.
@@ -35,35 +41,44 @@ impl<T> Reorder<T> {
             Self::Ordered { early, .. } => {
                 early.insert(sequence, end);
             }
-            Self::Unordered(ends) => ends.push_back(end),
+            Self::Unordered { ends, ended } => {
+                ended.insert(sequence);
+                ends.push_back(end);
+            }
         }
     }
 
     /// The next end whose turn has come.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn take_next(&mut self) -> Option<T> {
         match self {
             Self::Ordered { next, early } => {
                 let end = early.remove(next)?;
-                next.0 += 1;
+                // No stream is so long; but a client may begin it near the end.
+                next.0 = next.0.saturating_add(1);
                 Some(end)
             }
-            Self::Unordered(ends) => ends.pop_front(),
+            Self::Unordered { ends, .. } => ends.pop_front(),
         }
     }
 
-    /// Whether an end with this number was taken in or given out already, as far as an order is kept.
+    /// Whether an end with this number was taken in or given out already.
     pub fn is_past(&self, sequence: Sequence) -> bool {
         match self {
             Self::Ordered { next, early } => sequence < *next || early.contains_key(&sequence),
-            Self::Unordered(_) => false,
+            Self::Unordered { ended, .. } => ended.contains(sequence),
         }
+    }
+
+    /// Whether others may be waiting for this one.
+    pub fn is_turn_of(&self, sequence: Sequence) -> bool {
+        matches!(self, Self::Ordered { next, .. } if *next == sequence)
     }
 
     /// How many ends wait for their turn.
     pub fn held(&self) -> usize {
         match self {
             Self::Ordered { early, .. } => early.len(),
-            Self::Unordered(ends) => ends.len(),
+            Self::Unordered { ends, .. } => ends.len(),
         }
     }
 }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::capability::{Device, DeviceKind};
+use crate::capability::{Capability, Device, DeviceKind};
 use crate::ids::{NodeId, SessionId};
 use crate::plan::Placement;
 use crate::resources::{Dimension, Resources};
@@ -49,7 +49,9 @@ impl fmt::Display for Unfit {
             Self::SessionFull(session) => write!(f, "session {session} has all its workers"),
             Self::NoNode(node) => write!(f, "node {node} never joined"),
             Self::NodeDown(node) => write!(f, "node {node} is down"),
-            Self::HeldOff(node, _) => write!(f, "its workers failed on node {node} of late, so it is passed over for a while"),
+            Self::HeldOff(node, _) => {
+                write!(f, "its workers failed on node {node} of late, so it is passed over for a while")
+            }
             Self::NoTarget(node, target) => write!(f, "node {node} has no target '{target}'"),
             Self::WrongDevice(device) => write!(f, "the target does not run on device '{device}'"),
             Self::NoDevice(device) => write!(f, "there is no device '{device}'"),
@@ -67,8 +69,7 @@ pub fn check<'state>(state: &'state State, now: Millis, placement: &Placement) -
         return Err(Unfit::SessionFull(placement.session));
     }
     let node = state.nodes.get(&placement.node).ok_or(Unfit::NoNode(placement.node))?;
-    let devices = &node.spec.capability.devices;
-    let device = devices.iter().find(|device| device.name == placement.device);
+    let device = node.spec.capability.device(&placement.device);
     let device = device.ok_or_else(|| Unfit::NoDevice(placement.device.clone()))?;
     node_may_serve(session, node, now)?;
     device_may_serve(session, device, &state.room(placement.node, device))?;
@@ -84,8 +85,8 @@ pub(crate) fn node_may_serve(session: &Session, node: &Node, now: Millis) -> Res
     if !node.spec.capability.targets.contains(&session.target) {
         return Err(Unfit::NoTarget(id, session.target.clone()));
     }
-    match session.failures.get(&id).map(crate::session::Failure::until) {
-        Some(until) if until > now => Err(Unfit::HeldOff(id, until)),
+    match session.failures.get(&id) {
+        Some(failure) if failure.holds(now) => Err(Unfit::HeldOff(id, failure.until())),
         _ => Ok(()),
     }
 }
@@ -99,6 +100,11 @@ pub(crate) fn device_may_serve(session: &Session, device: &Device, room: &Resour
         Some((dimension, need, room)) => Err(Unfit::NoRoom { dimension, need, room }),
         None => Ok(()),
     }
+}
+
+/// Whether a worker that stands on this device may stay: what its node can run may have changed since it was placed.
+pub(crate) fn can_run(capability: &Capability, device: &Device, target: &str) -> bool {
+    capability.targets.iter().any(|known| known == target) && runs_on(target, device.kind)
 }
 
 /// Which kinds of device a target runs on. `tract` is pure Rust on the processor; the node's own list of targets says

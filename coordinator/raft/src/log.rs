@@ -1,0 +1,199 @@
+//! The log and the vote, on disk.
+
+mod check;
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader};
+
+use crate::codec;
+use crate::store::{Store, StoreError, Table};
+use crate::types::{LogEntry, LogId, StorageError, Types, Vote, reading, writing};
+
+/// The records of the table `meta`.
+pub(crate) mod meta {
+    pub(crate) const VOTE: u64 = 0;
+    pub(crate) const COMMITTED: u64 = 1;
+    pub(crate) const PURGED: u64 = 2;
+    pub(crate) const SNAPSHOT: u64 = 3;
+}
+
+/// What one call to a follower may carry: openraft gives a call one heartbeat's time, and a radio link of 10 Mbit/s takes
+/// 50 ms for this. A longer entry travels alone.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// The log of this seat.
+#[derive(Debug)]
+pub(crate) struct Log {
+    store: Store,
+    entries: Entries,
+    meta: Table,
+}
+
+/// The reading half, one for each follower.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries(Table);
+
+impl Log {
+    /// Opens the log and reads all of it once: what cannot be read is found now, and not when it is needed.
+    pub(crate) fn open(store: &Store) -> Result<Self, StoreError> {
+        let log = Self {
+            store: store.clone(),
+            entries: Entries(store.table("log")?),
+            meta: store.table("meta")?,
+        };
+        check::check(&log)?;
+        Ok(log)
+    }
+
+    fn purged(&self) -> Result<Option<LogId>, StoreError> {
+        self.meta.get(meta::PURGED)
+    }
+
+    fn state(&self) -> Result<LogState<Types>, StoreError> {
+        let last_purged_log_id = self.purged()?;
+        let last = self.entries.0.keys(..).next_back().transpose()?;
+        let last = match last {
+            Some(index) => self.entries.0.get::<LogEntry>(index)?.map(|entry| entry.log_id),
+            None => None,
+        };
+        Ok(LogState {
+            last_purged_log_id,
+            last_log_id: last.or(last_purged_log_id),
+        })
+    }
+
+    /// From the end backwards, so that a crash half way leaves no hole.
+    fn truncate_from(&self, index: u64) -> Result<(), StoreError> {
+        for key in self.entries.0.keys(index..).rev() {
+            self.entries.0.remove(key?)?;
+        }
+        Ok(())
+    }
+
+    /// The mark first: after a crash half way, the start finishes the job.
+    fn purge_to(&self, id: &LogId) -> Result<(), StoreError> {
+        self.meta.put(meta::PURGED, id)?;
+        self.remove_purged(id.index)
+    }
+
+    fn remove_purged(&self, upto: u64) -> Result<(), StoreError> {
+        for key in self.entries.0.keys(..=upto) {
+            self.entries.0.remove(key?)?;
+        }
+        Ok(())
+    }
+}
+
+impl RaftLogStorage<Types> for Log {
+    type LogReader = Entries;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
+        self.state().map_err(|error| reading(&error))
+    }
+
+    async fn get_log_reader(&mut self) -> Entries {
+        self.entries.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        self.meta.put(meta::VOTE, vote).map_err(|error| writing(&error))?;
+        self.store.flush().await.map_err(|error| writing(&error))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        self.meta.get(meta::VOTE).map_err(|error| reading(&error))
+    }
+
+    /// Not flushed at once: a lost mark is found again with the next quorum. It only lets a node that starts without a
+    /// network know how far it had come.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        self.meta
+            .put(meta::COMMITTED, &committed)
+            .map_err(|error| writing(&error))?;
+        self.store.flush_soon();
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        let committed = self
+            .meta
+            .get::<Option<LogId>>(meta::COMMITTED)
+            .map_err(|error| reading(&error))?;
+        Ok(committed.flatten())
+    }
+
+    async fn append<I>(&mut self, entries: I, flushed: LogFlushed<Types>) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        for entry in entries {
+            self.entries
+                .0
+                .put(entry.log_id.index, &entry)
+                .map_err(|error| writing(&error))?;
+        }
+        // openraft 0.9 waits for the call and the word alike, so there is nothing to win by returning earlier.
+        let result = self.store.flush().await;
+        flushed.log_io_completed(result.map_err(io::Error::other));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, id: LogId) -> Result<(), StorageError> {
+        self.truncate_from(id.index).map_err(|error| writing(&error))?;
+        self.store.flush().await.map_err(|error| writing(&error))
+    }
+
+    async fn purge(&mut self, id: LogId) -> Result<(), StorageError> {
+        self.purge_to(&id).map_err(|error| writing(&error))?;
+        self.store.flush_soon();
+        Ok(())
+    }
+}
+
+impl Entries {
+    fn read(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Result<Vec<LogEntry>, StoreError> {
+        let mut out = vec![];
+        let mut bytes = 0;
+        for key in self.0.keys(range) {
+            let key = key?;
+            let Some(body) = self.0.get_bytes(key)? else { break };
+            bytes += body.len();
+            if bytes > bytes_max && !out.is_empty() {
+                break;
+            }
+            out.push(codec::decode(&body).map_err(|error| self.0.unreadable(key, &error.to_string()))?);
+        }
+        Ok(out)
+    }
+}
+
+impl RaftLogReader<Types> for Entries {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<LogEntry>, StorageError> {
+        let range: (Bound<u64>, Bound<u64>) = (range.start_bound().cloned(), range.end_bound().cloned());
+        self.read(range, usize::MAX).map_err(|error| reading(&error))
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<LogEntry>, StorageError> {
+        self.read(start..end, BATCH_BYTES).map_err(|error| reading(&error))
+    }
+}
+
+impl RaftLogReader<Types> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<LogEntry>, StorageError> {
+        self.entries.try_get_log_entries(range).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! This node's copy of the replicated state.
+
+mod snapshots;
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use openraft::storage::RaftStateMachine;
+use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
+use skein_core::{Event, Refusal, State};
+use tokio::sync::watch;
+
+use self::snapshots::Snapshots;
+use crate::codec;
+use crate::store::{Store, StoreError};
+use crate::types::{LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing};
+
+/// The state and how far the log has been applied to it, always changed together.
+#[derive(Debug, Default)]
+struct Copy {
+    state: State,
+    applied: Option<LogId>,
+    membership: Membership,
+}
+
+/// What the seat reads and openraft's task writes.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    copy: RwLock<Copy>,
+    changes: watch::Sender<u64>,
+}
+
+/// The state machine as openraft sees it.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    shared: Arc<Shared>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Shared {
+    /// Looks at the state. Nothing is applied meanwhile, so `look` should be short.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.copy().state)
+    }
+
+    /// Counts up with everything that is applied.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    // A panic while the lock is held is caught where it happens and stops the seat; readers may go on.
+    fn copy(&self) -> RwLockReadGuard<'_, Copy> {
+        self.copy.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy_mut(&self) -> RwLockWriteGuard<'_, Copy> {
+        self.copy.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl Replica {
+    /// Restores the last snapshot, if there is one; openraft applies the log behind it.
+    pub(crate) fn open(store: &Store) -> Result<Self, StoreError> {
+        let snapshots = Arc::new(Snapshots::open(store)?);
+        let copy = match snapshots.restore()? {
+            Some((meta, state)) => Copy {
+                state,
+                applied: meta.last_log_id,
+                membership: meta.last_membership,
+            },
+            None => Copy::default(),
+        };
+        let shared = Arc::new(Shared {
+            copy: RwLock::new(copy),
+            changes: watch::Sender::new(0),
+        });
+        Ok(Self { shared, snapshots })
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
+impl Copy {
+    fn apply(&mut self, entry: LogEntry) -> Result<Result<Vec<Event>, Refusal>, StorageError> {
+        let id = entry.log_id;
+        let answer = match entry.payload {
+            EntryPayload::Blank => Ok(vec![]),
+            EntryPayload::Membership(membership) => {
+                self.membership = Membership::new(Some(id), membership);
+                Ok(vec![])
+            }
+            // A panic would end openraft's task without a word, and the seat would wait for ever.
+            EntryPayload::Normal(command) => {
+                catch_unwind(AssertUnwindSafe(|| skein_core::apply(&mut self.state, &command))).map_err(|_| {
+                    let why = format!(
+                        "applying entry {} panicked; please report this with the log above",
+                        id.index
+                    );
+                    StorageIOError::apply(id, AnyError::error(why))
+                })?
+            }
+        };
+        self.applied = Some(id);
+        Ok(answer)
+    }
+}
+
+impl RaftStateMachine<Types> for Replica {
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, Membership), StorageError> {
+        let copy = self.shared.copy();
+        Ok((copy.applied, copy.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Result<Vec<Event>, Refusal>>, StorageError>
+    where
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let answers = {
+            let mut copy = self.shared.copy_mut();
+            entries.into_iter().map(|entry| copy.apply(entry)).collect()
+        };
+        self.shared.changed();
+        answers
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            shared: Arc::clone(&self.shared),
+            snapshots: Arc::clone(&self.snapshots),
+        }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Box<Cursor<Vec<u8>>>,
+    ) -> Result<(), StorageError> {
+        let data = snapshot.into_inner();
+        let state = codec::decode(&data)
+            .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), AnyError::new(&error)))?;
+        // On the disk first: openraft drops the log that led here as soon as this returns.
+        self.snapshots
+            .save(meta, &data)
+            .await
+            .map_err(|error| writing(&error))?;
+        let copy = Copy {
+            state,
+            applied: meta.last_log_id,
+            membership: meta.last_membership.clone(),
+        };
+        *self.shared.copy_mut() = copy;
+        self.shared.changed();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
+        let current = self.snapshots.current().map_err(|error| reading(&error))?;
+        Ok(current.map(|(meta, data)| Snapshot {
+            meta,
+            snapshot: Box::new(Cursor::new(data)),
+        }))
+    }
+}
+
+/// Makes a snapshot while the replica goes on.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    shared: Arc<Shared>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
+        let (meta, data) = {
+            let copy = self.shared.copy();
+            let snapshot_id = copy
+                .applied
+                .map_or_else(|| "0".into(), |id| format!("{}-{}", id.leader_id.term, id.index));
+            let last_membership = copy.membership.clone();
+            let meta = SnapshotMeta {
+                last_log_id: copy.applied,
+                last_membership,
+                snapshot_id,
+            };
+            (meta, codec::encode(&copy.state))
+        };
+        self.snapshots
+            .save(&meta, &data)
+            .await
+            .map_err(|error| writing(&error))?;
+        Ok(Snapshot {
+            meta,
+            snapshot: Box::new(Cursor::new(data)),
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! A node's place in the mesh's brain: the public face of the crate.
+
+mod change;
+mod config;
+mod error;
+mod receive;
+mod role;
+mod watch_role;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openraft::error::{ClientWriteError, RaftError};
+use skein_core::{Entry, Event, NodeId, Refusal, State};
+use tokio::sync::watch;
+
+pub use self::config::SeatConfig;
+pub use self::error::{ChangeError, ProposeError, SeatError};
+pub use self::role::Role;
+use self::watch_role::Lease;
+use crate::codec;
+use crate::log::Log;
+use crate::network::{Incoming, Network};
+use crate::replica::{Replica, Shared};
+use crate::store::Store;
+use crate::transport::Transport;
+use crate::types::Raft;
+
+/// What one entry may have, encoded. The largest that the mesh makes, a model with a full manifest, stays below 32 KiB.
+const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+
+/// This node's seat. Clones are the same seat; the directory is free again when it was closed and the last clone is gone.
+#[derive(Clone)]
+pub struct Seat(Arc<Inner>);
+
+struct Inner {
+    node: NodeId,
+    raft: Raft,
+    replica: Arc<Shared>,
+    roles: watch::Receiver<Role>,
+    lease: Lease,
+    incoming: tokio::sync::Mutex<Incoming>,
+    /// How far behind a new voter may be.
+    lag_max: u64,
+    /// Kept to flush what is left at the end.
+    store: Mutex<Option<Store>>,
+}
+
+impl Seat {
+    /// Takes the seat whose log is in the directory, or a new one that waits to found a mesh or to be called into one.
+    pub async fn open<T: Transport>(config: SeatConfig, transport: T) -> Result<Self, SeatError> {
+        let raft_config = config.raft()?;
+        let store = Store::open(&config.directory).await?;
+        let log = Log::open(&store)?;
+        let replica = Replica::open(&store)?;
+        let shared = replica.shared();
+        let network = Network::new(transport, config.heartbeat);
+        let raft = Raft::new(config.node.0, Arc::new(raft_config), network, log, replica).await?;
+        // The first metrics are a blank; after this answer they are what the disk says.
+        raft.is_initialized().await?;
+        let lease = Lease::new(config.election_timeout.1);
+        let roles = watch_role::spawn(raft.metrics(), lease.clone());
+        Ok(Self(Arc::new(Inner {
+            node: config.node,
+            raft,
+            replica: shared,
+            roles,
+            lease,
+            incoming: tokio::sync::Mutex::default(),
+            lag_max: config.keep_entries,
+            store: Mutex::new(Some(store)),
+        })))
+    }
+
+    /// Founds a mesh with this node as its only voter, and returns when it leads. Allowed only on a seat that belongs to
+    /// no mesh.
+    pub async fn found(&self) -> Result<(), SeatError> {
+        self.0
+            .raft
+            .initialize(BTreeSet::from([self.0.node.0]))
+            .await
+            .map_err(|error| match error {
+                RaftError::APIError(_) => SeatError::AlreadyMember,
+                RaftError::Fatal(fatal) => fatal.into(),
+            })?;
+        let mut roles = self.roles();
+        let led = roles.wait_for(|role| role.is_leader || role.failure.is_some()).await;
+        match led.map(|role| role.failure.clone()) {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(SeatError::Stopped(why)),
+            Err(_) => Err(SeatError::Stopped("it was closed".into())),
+        }
+    }
+
+    /// Commits an entry and applies it. Allowed on the leader.
+    ///
+    /// It waits for a quorum for as long as it takes; dropping the future gives up the answer, while the entry itself may
+    /// still be committed. The same holds for every error but `TooLarge`: who must know asks the state.
+    pub async fn propose(&self, entry: Entry) -> Result<Result<Vec<Event>, Refusal>, ProposeError> {
+        let bytes = codec::encode(&entry).len();
+        if bytes > ENTRY_BYTES_MAX {
+            return Err(ProposeError::TooLarge {
+                bytes,
+                bytes_max: ENTRY_BYTES_MAX,
+            });
+        }
+        match self.0.raft.client_write(entry).await {
+            Ok(committed) => Ok(committed.data),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => Err(ProposeError::NotLeader {
+                leader: to.leader_id.map(NodeId),
+            }),
+            Err(RaftError::APIError(error)) => Err(ProposeError::Stopped(error.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
+        }
+    }
+
+    /// Returns when this node is known to lead still and its state holds everything acknowledged before the call.
+    /// Allowed on the leader.
+    pub async fn read_barrier(&self) -> Result<(), ProposeError> {
+        self.0
+            .raft
+            .ensure_linearizable()
+            .await
+            .map(|_| ())
+            .map_err(ProposeError::from)
+    }
+
+    /// Looks at this node's copy of the state. Nothing is applied meanwhile, so `look` should be short.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.0.replica.read(look)
+    }
+
+    /// Counts up with everything that is applied to the state.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.replica.changes()
+    }
+
+    /// What this node is in the mesh now.
+    pub fn role(&self) -> Role {
+        let mut role = self.0.roles.borrow().clone();
+        // The watch follows a moment later when the process was stopped or starved; here the clock decides.
+        role.is_leader &= self.0.lease.holds();
+        role
+    }
+
+    /// What this node is in the mesh, and every change of it. It ends when the seat is closed or has failed.
+    pub fn roles(&self) -> watch::Receiver<Role> {
+        self.0.roles.clone()
+    }
+
+    /// Whether this node belongs to a mesh, as a voter or a learner.
+    pub fn is_member(&self) -> bool {
+        self.0.roles.borrow().is_member()
+    }
+
+    /// Leaves the table: stops taking part and writes down what is left.
+    pub async fn close(&self) {
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(%error, "the seat's task did not end by itself");
+        }
+        let store = self.0.store.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(store) = store
+            && let Err(error) = store.flush().await
+        {
+            tracing::warn!(%error, "the last flush failed");
+        }
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat")
+            .field("role", &*self.0.roles.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+fn numbers(nodes: &BTreeSet<NodeId>) -> BTreeSet<u64> {
+    nodes.iter().map(|node| node.0).collect()
+}
