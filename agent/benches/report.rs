@@ -1,0 +1,65 @@
+//! How benchmarks tell their results: a table, or an object a line with `--json`.
+
+use serde::Serialize;
+
+/// One number.
+#[derive(Debug, Serialize)]
+pub(crate) struct Metric {
+    metric: &'static str,
+    value: f64,
+    unit: &'static str,
+    goal: Option<f64>,
+    ok: bool,
+}
+
+impl Metric {
+    pub(crate) fn new(metric: &'static str, value: f64, unit: &'static str) -> Self {
+        Self { metric, value: (value * 100.0).round() / 100.0, unit, goal: None, ok: true }
+    }
+
+    /// It is well when it is at most this.
+    pub(crate) fn at_most(self, goal: f64) -> Self {
+        Self { goal: Some(goal), ok: self.value <= goal, ..self }
+    }
+}
+
+/// All numbers of a benchmark.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Vec<Metric>);
+
+impl Report {
+    pub(crate) fn add(&mut self, metric: Metric) {
+        self.0.push(metric);
+    }
+
+    pub(crate) fn print(&self, bench: &str) {
+        if std::env::args().any(|argument| argument == "--json") {
+            for metric in &self.0 {
+                let mut object = serde_json::json!(metric);
+                object["bench"] = bench.into();
+                println!("{object}");
+            }
+            return;
+        }
+        println!("| {bench} | value | unit | goal | |\n| --- | ---: | --- | ---: | --- |");
+        for Metric { metric, value, unit, goal, ok } in &self.0 {
+            let goal_text = goal.map_or(String::new(), |goal| format!("≤ {goal}"));
+            let verdict = if goal.is_none() { "" } else if *ok { "met" } else { "missed" };
+            println!("| {metric} | {value} | {unit} | {goal_text} | {verdict} |");
+        }
+    }
+}
+
+/// Nearest rank.
+#[allow(dead_code, reason = "not every benchmark that shares this file has many samples")]
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)]
+}
+
+/// The middle of several runs.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,188 @@
+//! One agent, put together: started, run until it is told to stop, and taken apart.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use skein_core::capability::NodeSpec;
+use skein_raft::{Seat, SeatConfig, SeatError};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::api::handle::Api;
+use crate::blobs::{BlobError, Blobs};
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::gossip::{Gossip, GossipConfig, GossipError};
+use crate::identity::{Identity, IdentityError};
+use crate::inventory;
+use crate::link::{Endpoint, LinkError, Pool, Timing};
+use crate::runtime::{Inputs, Runtime};
+use crate::seat::LinkTransport;
+use crate::server::Server;
+use crate::worker::host::Host;
+
+/// A silent node's connection counts as lost a little after the node itself would.
+const IDLE_AFTER_DOWN: Duration = Duration::from_millis(500);
+/// Connections are kept alive with so many packets in the time in which silence would end them.
+const KEEP_ALIVE_PARTS: u32 = 4;
+/// Beats, or lost nodes, that wait for the runtime; more say nothing new.
+const NEWS_MAX: usize = 256;
+/// How often an agent says what it can do though nothing changed.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// The file in the state directory that says where the agent listens, for as long as it runs.
+pub const ADDRESS_FILE: &str = "address";
+
+/// Why an agent does not run.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The state directory is of no use.
+    #[error("cannot use the state directory {path}: {source}; give --state-dir a directory this user may write to")]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// See [`IdentityError`].
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// See [`LinkError`].
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// See [`GossipError`].
+    #[error(transparent)]
+    Gossip(#[from] GossipError),
+    /// See [`SeatError`].
+    #[error(transparent)]
+    Seat(#[from] SeatError),
+    /// See [`BlobError`].
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The system does not let us hear signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    /// The coordinator's store failed while the agent ran.
+    #[error("the coordinator's seat on this node failed: {0}")]
+    SeatFailed(String),
+}
+
+/// Runs an agent until it gets SIGINT or SIGTERM.
+pub async fn run(config: Config) -> Result<(), AgentError> {
+    prepare_state_dir(&config.state_dir)?;
+    let identity = Identity::load_or_create(&config.state_dir)?;
+    let node = identity.node();
+    let idle_max = config.down_after + IDLE_AFTER_DOWN;
+    let timing = Timing { idle_max, keep_alive: idle_max / KEEP_ALIVE_PARTS };
+    let endpoint = Endpoint::listen(config.listen, &identity, timing)?;
+    let listen = endpoint.address()?;
+    let (tell_gone, gone) = mpsc::channel(NEWS_MAX);
+    let pool = Pool::new(endpoint.clone(), tell_gone);
+    let blobs = Blobs::open(config.state_dir.join("models"))?;
+    let seat = open_seat(&config, node, pool.clone()).await?;
+    let (gossip, heard) = Gossip::start(GossipConfig {
+        seed: identity.seed(),
+        listen: config.gossip_listen,
+        mdns: config.mdns,
+        cache: Some(config.state_dir.join("peers")),
+        announce_every: ANNOUNCE_EVERY,
+    })
+    .await?;
+    let (worker_events, workers) = mpsc::unbounded_channel();
+    let (beat, beats) = mpsc::channel(NEWS_MAX);
+    let host = Host::new(worker_events);
+    let gateway = Gateway::new(node, host.clone(), pool.clone());
+    let api = Api { node, seat: seat.clone(), pool: pool.clone(), blobs };
+    let server = Server {
+        name: config.name.clone(),
+        api: api.clone(),
+        gateway: gateway.clone(),
+        host: host.clone(),
+        gossip: gossip.clone(),
+        beats: beat,
+    };
+    let serving = tokio::spawn(server.run(endpoint.clone()));
+
+    let spec = NodeSpec {
+        id: node,
+        name: config.name.clone(),
+        address: advertised(&config, listen).to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        capability: inventory::capability(Path::new("/"), &config.labels),
+    };
+    let address_file = write_address(&config.state_dir, listen)?;
+    tracing::info!(%node, name = config.name, %listen, gossip = %config.gossip_listen, "agent runs");
+    let runtime = Runtime::new(config, spec, api, gateway, host, gossip);
+    let ended = tokio::select! {
+        failed = runtime.run(Inputs { beats, gone, workers, heard }) => Err(AgentError::SeatFailed(failed)),
+        stopped = told_to_stop() => stopped,
+    };
+    tracing::info!("agent stops");
+    let _ = std::fs::remove_file(address_file);
+    serving.abort();
+    endpoint.close().await;
+    seat.close().await;
+    ended
+}
+
+fn prepare_state_dir(path: &Path) -> Result<(), AgentError> {
+    let failed = |source| AgentError::StateDir { path: path.to_owned(), source };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    // A directory that is there but cannot be written to would fail later, and less plainly.
+    let probe = path.join(".probe");
+    std::fs::write(&probe, b"").map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
+async fn open_seat(config: &Config, node: skein_core::NodeId, pool: Pool) -> Result<Seat, SeatError> {
+    let seat = SeatConfig::new(config.state_dir.join("coordinator"), node);
+    Seat::open(seat, LinkTransport(pool)).await
+}
+
+fn write_address(state_dir: &Path, listen: SocketAddr) -> Result<PathBuf, AgentError> {
+    let path = state_dir.join(ADDRESS_FILE);
+    let write = || {
+        let beside = path.with_extension("new");
+        let mut file = std::fs::File::create(&beside)?;
+        writeln!(file, "{listen}")?;
+        std::fs::rename(&beside, &path)
+    };
+    write().map_err(|source| AgentError::StateDir { path: path.clone(), source })?;
+    Ok(path)
+}
+
+/// Where other nodes reach this one: as it was set, or as it listens; where it listens everywhere, the address that
+/// packets to the first peer, or to the world, would leave from. Asking the kernel for that sends nothing.
+fn advertised(config: &Config, listen: SocketAddr) -> SocketAddr {
+    if let Some(advertise) = config.advertise {
+        return advertise;
+    }
+    if !listen.ip().is_unspecified() {
+        return listen;
+    }
+    // An address of the documentation range (RFC 5737): it stands for any address beyond the default route.
+    let world = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
+    let towards = config.peers.first().copied().unwrap_or(world);
+    let from = || -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind(SocketAddr::new(listen.ip(), 0))?;
+        socket.connect(towards)?;
+        Ok(socket.local_addr()?.ip())
+    };
+    let ip = from().unwrap_or_else(|error| {
+        tracing::warn!("cannot find the address that others reach this node at ({error}); set it with --advertise");
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    });
+    SocketAddr::new(ip, listen.port())
+}
+
+async fn told_to_stop() -> Result<(), AgentError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

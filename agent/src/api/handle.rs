@@ -1,0 +1,212 @@
+//! Answers requests: reads from this agent's replica, changes through the leader.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use skein_core::capability::NodeSpec;
+use skein_core::model::{Blob, ModelSpec, is_name};
+use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
+use skein_raft::{ProposeError, Seat};
+use skein_targets::Manifest;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api::{Answer, ApiError, Change, ModelAdded, Request, status};
+use crate::blobs::Blobs;
+use crate::link::{ModelPut, Open, Pool, Stream, ask};
+use crate::worker::check::check;
+use crate::worker::protocol::Load;
+
+/// How long a change may take in all, an election included.
+const CHANGE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long one proposal may take before the leader is looked for again.
+const PROPOSE_TIME_MAX: Duration = Duration::from_secs(3);
+/// The wait before the leader is looked for again.
+const LEADER_WAIT: Duration = Duration::from_millis(50);
+/// How long an answer waits until this agent's own replica shows the change, so that whoever asks next sees it.
+const OWN_REPLICA_WAIT: Duration = Duration::from_secs(1);
+
+/// What requests are answered from.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// This node.
+    pub node: NodeId,
+    /// The replica.
+    pub seat: Seat,
+    /// The way to the leader.
+    pub pool: Pool,
+    /// Model files.
+    pub blobs: Blobs,
+}
+
+impl Api {
+    /// Answers one request. Changes that come from another agent (`passed_on`) are not passed on again.
+    pub async fn answer(&self, request: Request, passed_on: bool) -> Result<Answer, ApiError> {
+        let role = self.seat.role();
+        match request {
+            Request::NodeStatus => Ok(Answer::Nodes(self.seat.read(|state| status::mesh(state, self.node, &role)))),
+            Request::ModelList => Ok(Answer::Models(self.seat.read(status::models))),
+            Request::SessionStatus(None) => Ok(Answer::Sessions(self.seat.read(|state| status::sessions(state, now())))),
+            Request::SessionStatus(Some(id)) => {
+                let found = self.seat.read(|state| status::session(state, now(), id));
+                found.map(|session| Answer::Sessions(vec![session])).ok_or(ApiError::Refused(Refusal::NoSession(id)))
+            }
+            Request::Change(change) if passed_on => self.lead(change).await,
+            Request::Change(change) => {
+                let answer = self.change(change).await?;
+                self.wait_until_shown(&answer).await;
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Has a change committed by whoever leads, for as long as [`CHANGE_TIME_MAX`].
+    async fn change(&self, change: Change) -> Result<Answer, ApiError> {
+        let deadline = Instant::now() + CHANGE_TIME_MAX;
+        let mut last = ApiError::Unavailable(
+            "the mesh has no leader now: more than half of its voters must be up; `skein node status` shows them".into(),
+        );
+        while Instant::now() < deadline {
+            let role = self.seat.role();
+            let answer = match role.leader {
+                Some(leader) if leader == self.node => self.lead(change.clone()).await,
+                Some(leader) => self.pass_on(leader, change.clone()).await,
+                None => Err(last.clone()),
+            };
+            match answer {
+                Err(error @ ApiError::Unavailable(_)) => last = error,
+                other => return other,
+            }
+            sleep(LEADER_WAIT).await;
+        }
+        Err(last)
+    }
+
+    async fn pass_on(&self, leader: NodeId, change: Change) -> Result<Answer, ApiError> {
+        let unavailable = |reason: String| ApiError::Unavailable(format!("the leader {leader} cannot be asked: {reason}"));
+        let exchange = async {
+            let connection = self.pool.connection(leader).await?;
+            ask::<Result<Answer, ApiError>>(&connection, &Open::Api(Request::Change(change)), Bytes::new()).await
+        };
+        match timeout(PROPOSE_TIME_MAX, exchange).await {
+            Err(_) => Err(unavailable("no answer in time".into())),
+            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Ok(Ok((answer, _))) => answer,
+        }
+    }
+
+    /// Commits a change, if this agent leads.
+    async fn lead(&self, change: Change) -> Result<Answer, ApiError> {
+        let events = propose(&self.seat, command(change.clone())).await?;
+        let answer = events.iter().find_map(|event| match event {
+            Event::SessionCreated(id) => Some(Answer::Created(*id)),
+            Event::SessionEnded(id) => Some(Answer::Ended(*id)),
+            Event::ModelAdded(model) => Some(added(model.clone(), false)),
+            Event::ModelKnown(model) => Some(added(model.clone(), true)),
+            _ => None,
+        });
+        Ok(answer.unwrap_or(Answer::Done))
+    }
+
+    /// The leader has committed; this agent's replica follows within a heartbeat. It is only a courtesy to wait: a
+    /// replica that lags longer answers all the same.
+    async fn wait_until_shown(&self, answer: &Answer) {
+        let mut changes = self.seat.changes();
+        let wait = async {
+            while !self.seat.read(|state| is_shown(state, answer)) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(OWN_REPLICA_WAIT, wait).await;
+    }
+
+    /// Takes a model in: its files from the stream, a trial run, then the mesh's word.
+    pub async fn add_model(&self, put: ModelPut, stream: &mut Stream) -> Result<Answer, ApiError> {
+        check_put(&put)?;
+        for blob in [Some(put.file), put.labels].into_iter().flatten() {
+            let received = self.blobs.receive(blob, &mut stream.recv).await;
+            received.map_err(|error| ApiError::Invalid(format!("the model {} did not arrive: {error}", put.name)))?;
+        }
+        let load = Load {
+            target: skein_targets::TargetKind::Tract.name().into(),
+            file: self.blobs.path(put.file.digest),
+            name: put.name.clone(),
+            manifest: put.manifest.clone(),
+            labels: put.labels.map(|labels| self.blobs.path(labels.digest)),
+        };
+        let checked = check(load).await.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
+        let ModelPut { name, manifest, file, labels } = put;
+        let spec = ModelSpec { name, file, labels, manifest };
+        match self.answer(Request::Change(Change::ModelAdd(spec)), false).await? {
+            Answer::Model(model) => {
+                Ok(Answer::Model(ModelAdded { inputs: checked.inputs, outputs: checked.outputs, ..model }))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Asks an agent elsewhere to let this node in.
+    pub async fn join(&self, connection: &quinn::Connection, spec: NodeSpec) -> Result<(), String> {
+        let open = Open::Api(Request::Change(Change::Join(spec)));
+        let (answer, _) = ask::<Result<Answer, ApiError>>(connection, &open, Bytes::new()).await.map_err(|e| e.to_string())?;
+        answer.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Commits a command on this agent's seat, stamped now.
+pub async fn propose(seat: &Seat, command: Command) -> Result<Vec<Event>, ApiError> {
+    let entry = Entry { at: now(), command };
+    match timeout(PROPOSE_TIME_MAX, seat.propose(entry)).await {
+        Err(_) => Err(ApiError::Unavailable(
+            "the change was not committed in time: fewer than half of the voters answer; it may still be".into(),
+        )),
+        Ok(Err(ProposeError::NotLeader { .. })) => Err(ApiError::Unavailable("this agent does not lead any more".into())),
+        Ok(Err(error)) => Err(ApiError::Unavailable(error.to_string())),
+        Ok(Ok(Err(refusal))) => Err(ApiError::Refused(refusal)),
+        Ok(Ok(Ok(events))) => Ok(events),
+    }
+}
+
+/// Time since the Unix epoch, for log entries. Only the leader's counts.
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn command(change: Change) -> Command {
+    match change {
+        Change::Join(spec) => Command::NodeJoin(spec),
+        Change::ModelAdd(spec) => Command::ModelAdd(spec),
+        Change::SessionCreate(spec) => Command::SessionCreate(spec),
+        Change::SessionEnd(id) => Command::SessionEnd(id),
+        Change::WorkerReport { node, worker, report } => Command::WorkerReport { node, worker, report },
+    }
+}
+
+fn added(model: skein_core::model::ModelRef, known: bool) -> Answer {
+    Answer::Model(ModelAdded { model, known, inputs: Vec::new(), outputs: Vec::new() })
+}
+
+fn is_shown(state: &State, answer: &Answer) -> bool {
+    match answer {
+        Answer::Created(id) => state.sessions.contains_key(id),
+        Answer::Ended(id) => !state.sessions.contains_key(id),
+        Answer::Model(added) => state.models.contains_key(&added.model),
+        _ => true,
+    }
+}
+
+/// What can be known to be wrong before any byte of the files is read.
+fn check_put(put: &ModelPut) -> Result<(), ApiError> {
+    if !is_name(&put.name) {
+        return Err(ApiError::Refused(Refusal::BadName(put.name.chars().take(80).collect())));
+    }
+    let manifest = Manifest::parse(&put.manifest).map_err(|error| ApiError::Invalid(format!("the manifest: {error}")))?;
+    let labels: Option<Blob> = put.labels;
+    match (manifest.labels_file(), labels) {
+        (Some(file), None) => Err(ApiError::Invalid(format!("the manifest names the labels {file}, which did not come"))),
+        (None, Some(_)) => Err(ApiError::Invalid("labels came that the manifest does not name".into())),
+        _ => Ok(()),
+    }
+}

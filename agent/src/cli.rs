@@ -1,0 +1,152 @@
+//! The command line: a file per noun.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::client::Client;
+use crate::config::LISTEN;
+use output::Output;
+pub(crate) use model::read_manifest;
+pub(crate) use output::table;
+
+mod agent;
+mod demo;
+mod model;
+mod node;
+mod output;
+mod run;
+mod session;
+
+/// What is logged unless a person asks for something else. openraft reports every message that an absent node does not
+/// answer, ten times a second; that the node is down is in our own log.
+const LOG_DEFAULT: &str = "warn,openraft=off,skein_agent=info,skein_raft=info";
+
+/// An edge-first mesh that runs AI inference on whatever machines a site has.
+#[derive(Debug, Parser)]
+#[command(name = "skein", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Agent to talk to; several are tried in turn
+    #[arg(long, env = "SKEIN_ADDRESS", global = true, value_name = "ADDRESS:PORT", value_delimiter = ',',
+          default_values_t = [LISTEN])]
+    address: Vec<SocketAddr>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print only what a script needs, such as the new session's number
+    #[arg(long, short, global = true, conflicts_with = "json")]
+    quiet: bool,
+    /// What to log to standard error, as in debug or warn,skein_agent=debug
+    #[arg(long, env = "SKEIN_LOG", global = true, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run this machine's part of a mesh
+    Agent(agent::AgentArgs),
+    /// Show the nodes of the mesh
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// Add and list models
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Open, show and end sessions: claims on the mesh for one model
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Send pictures to a session and show what its model sees in them
+    Run(run::RunArgs),
+    /// Show it all on this machine: three agents, a real model, two kills, and the account
+    Demo(demo::DemoArgs),
+    /// Run a worker on standard input and output; agents start it
+    #[command(hide = true)]
+    Worker,
+}
+
+impl Common {
+    async fn connect(&self) -> anyhow::Result<Client> {
+        Ok(Client::connect(&self.address).await?)
+    }
+
+    fn output(&self) -> Output {
+        match (self.json, self.quiet) {
+            (true, _) => Output::Json,
+            (false, true) => Output::Quiet,
+            (false, false) => Output::Table,
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
+    if matches!(cli.command, Command::Worker) {
+        return finish(crate::worker::child::run().map(|()| ExitCode::SUCCESS).map_err(Into::into));
+    }
+    if let Err(error) = start_log(cli.common.log.as_deref()) {
+        return finish(Err(error));
+    }
+    // Two threads: control is never stuck behind a payload that is being copied, and an idle agent stays small.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    finish(match runtime {
+        Ok(runtime) => runtime.block_on(execute(cli)),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the async runtime")),
+    })
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let common = cli.common;
+    match cli.command {
+        Command::Agent(arguments) => agent::run(arguments).await,
+        Command::Node(command) => node::run(&common, command).await,
+        Command::Model(command) => model::run(&common, command).await,
+        Command::Session(command) => session::run(&common, command).await,
+        Command::Run(arguments) => run::run(&common, arguments).await,
+        Command::Demo(arguments) => demo::run(&common, arguments).await,
+        Command::Worker => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn start_log(filter: Option<&str>) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(LOG_DEFAULT))
+        .map_err(|error| anyhow::anyhow!("--log is no filter ({error}); write it as in warn,skein_agent=debug"))?;
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_target(false).with_ansi(colours).init();
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "this is where every error ends")]
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("skein: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,248 @@
+//! Settings of an agent: flags, `SKEIN_*` variables and a TOML file, in that order of strength, over built-in defaults.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use thiserror::Error;
+
+/// The UDP port for `skein/1`; gossip takes the next one.
+pub const PORT: u16 = 7433;
+/// Where an agent listens unless it is told otherwise. Nothing keeps strangers out yet, so nothing beyond this machine
+/// is let in unasked.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), PORT);
+/// How long a node may be silent before its work is given to others. Six beats: a busy board may miss a few.
+const DOWN_AFTER: Duration = Duration::from_millis(1_000);
+/// How often an agent tells the leader that it is there.
+const BEAT_EVERY: Duration = Duration::from_millis(150);
+/// Where the settings file is looked for.
+const FILES: [&str; 2] = ["skein.toml", "/etc/skein/skein.toml"];
+/// The largest settings file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Why the settings are of no use.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the settings file {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file says something that is no setting.
+    #[error("the settings file {path} is wrong: {message}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What a person may set; the same names as flags, as variables and in the file.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Directory for identity, log and models [default: /var/lib/skein for root, else ~/.local/state/skein]
+    #[arg(long, env = "SKEIN_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// UDP address for everything between nodes and clients [default: 127.0.0.1:7433]
+    #[arg(long, env = "SKEIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// UDP address for gossip [default: the next port after --listen]
+    #[arg(long, env = "SKEIN_GOSSIP_LISTEN", value_name = "ADDRESS:PORT")]
+    pub gossip_listen: Option<SocketAddr>,
+    /// Address that other nodes reach this one at [default: the one it listens on, or finds by itself]
+    #[arg(long, env = "SKEIN_ADVERTISE", value_name = "ADDRESS:PORT")]
+    pub advertise: Option<SocketAddr>,
+    /// Agent of the mesh to join; may be given several times [default: none: found a mesh, or find one by mDNS]
+    #[arg(long, env = "SKEIN_PEER", value_name = "ADDRESS:PORT", value_delimiter = ',')]
+    pub peer: Option<Vec<SocketAddr>>,
+    /// Name of this node, for people [default: the host's name]
+    #[arg(long, env = "SKEIN_NAME")]
+    pub name: Option<String>,
+    /// What to say of this node, as in zone=hall-2; may be given several times
+    #[arg(long, env = "SKEIN_LABEL", value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub label: Option<Vec<String>>,
+    /// Look for other agents by mDNS [default: true, except on loopback]
+    #[arg(long, env = "SKEIN_MDNS", value_name = "true|false")]
+    pub mdns: Option<bool>,
+    /// How long a node may be silent before it counts as down [default: 1s]
+    #[arg(long, env = "SKEIN_DOWN_AFTER", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    pub down_after: Option<Duration>,
+    /// How often an agent tells the leader that it is there [default: 150ms]
+    #[arg(long, env = "SKEIN_BEAT_EVERY", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    pub beat_every: Option<Duration>,
+}
+
+/// The settings an agent runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// See [`Settings::state_dir`].
+    pub state_dir: PathBuf,
+    /// See [`Settings::listen`].
+    pub listen: SocketAddr,
+    /// See [`Settings::gossip_listen`].
+    pub gossip_listen: SocketAddr,
+    /// See [`Settings::advertise`].
+    pub advertise: Option<SocketAddr>,
+    /// See [`Settings::peer`].
+    pub peers: Vec<SocketAddr>,
+    /// See [`Settings::name`].
+    pub name: String,
+    /// See [`Settings::label`].
+    pub labels: BTreeMap<String, String>,
+    /// See [`Settings::mdns`].
+    pub mdns: bool,
+    /// See [`Settings::down_after`].
+    pub down_after: Duration,
+    /// See [`Settings::beat_every`].
+    pub beat_every: Duration,
+}
+
+impl Settings {
+    /// These settings (flags and variables) over those of the file, over the defaults. `file` is the one that a person
+    /// named, which must be there; the usual ones may be missing.
+    pub fn resolve(self, file: Option<&Path>) -> Result<Config, ConfigError> {
+        let from_file = match file {
+            Some(path) => read(path)?,
+            None => match FILES.iter().map(Path::new).find(|path| path.exists()) {
+                Some(path) => read(path)?,
+                None => Self::default(),
+            },
+        };
+        self.over(from_file).config()
+    }
+
+    fn over(self, weaker: Self) -> Self {
+        Self {
+            state_dir: self.state_dir.or(weaker.state_dir),
+            listen: self.listen.or(weaker.listen),
+            gossip_listen: self.gossip_listen.or(weaker.gossip_listen),
+            advertise: self.advertise.or(weaker.advertise),
+            peer: self.peer.or(weaker.peer),
+            name: self.name.or(weaker.name),
+            label: self.label.or(weaker.label),
+            mdns: self.mdns.or(weaker.mdns),
+            down_after: self.down_after.or(weaker.down_after),
+            beat_every: self.beat_every.or(weaker.beat_every),
+        }
+    }
+
+    fn config(self) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or(LISTEN);
+        let down_after = self.down_after.unwrap_or(DOWN_AFTER);
+        let beat_every = self.beat_every.unwrap_or(BEAT_EVERY);
+        if beat_every.is_zero() || down_after < beat_every * 3 {
+            let (down_after, beat_every) =
+                (humantime::format_duration(down_after), humantime::format_duration(beat_every));
+            return Err(ConfigError::Invalid(format!(
+                "down-after ({down_after}) must be at least three times beat-every ({beat_every}), or a single lost \
+                 packet takes a node out"
+            )));
+        }
+        Ok(Config {
+            state_dir: self.state_dir.unwrap_or_else(default_state_dir),
+            listen,
+            gossip_listen: self.gossip_listen.unwrap_or_else(|| next_port(listen)),
+            advertise: self.advertise,
+            peers: self.peer.unwrap_or_default(),
+            name: self.name.unwrap_or_else(host_name),
+            labels: parse_labels(&self.label.unwrap_or_default())?,
+            mdns: self.mdns.unwrap_or(!listen.ip().is_loopback()),
+            down_after,
+            beat_every,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Settings, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let wrong = |message| ConfigError::Parse { path: path.to_owned(), message };
+    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(wrong("it is larger than 1 MiB, which no settings are".into()));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    toml::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// Port 0 (any) stays 0.
+fn next_port(listen: SocketAddr) -> SocketAddr {
+    let port = if listen.port() == 0 { 0 } else { listen.port().wrapping_add(1) };
+    SocketAddr::new(listen.ip(), port)
+}
+
+fn default_state_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/skein");
+    }
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    state.or_else(home).unwrap_or_else(std::env::temp_dir).join("skein")
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn parse_labels(labels: &[String]) -> Result<BTreeMap<String, String>, ConfigError> {
+    let parse = |label: &String| match label.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(ConfigError::Invalid(format!("the label '{label}' is not KEY=VALUE, as in zone=hall-2"))),
+    };
+    labels.iter().map(parse).collect()
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn flags_are_stronger_than_the_file_and_the_file_than_defaults() {
+        let file = file("name = 'from-file'\nlisten = '127.0.0.1:9000'\ndown-after = '3s'\n");
+        let flags = Settings { name: Some("from-flag".into()), ..Settings::default() };
+        let config = flags.resolve(Some(file.path())).unwrap();
+        assert_eq!(config.name, "from-flag");
+        assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
+        assert_eq!(config.gossip_listen, "127.0.0.1:9001".parse().unwrap());
+        assert_eq!(config.down_after, Duration::from_secs(3));
+        assert_eq!(config.beat_every, BEAT_EVERY);
+        assert!(!config.mdns);
+    }
+
+    #[test]
+    fn a_wrong_file_says_where() {
+        let file = file("nmae = 'x'\n");
+        let error = Settings::default().resolve(Some(file.path())).unwrap_err().to_string();
+        assert!(error.contains("nmae") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn settings_that_would_flap_are_refused() {
+        let settings = Settings { down_after: Some(Duration::from_millis(200)), ..Settings::default() };
+        assert!(settings.config().unwrap_err().to_string().contains("three times"));
+        let settings = Settings { label: Some(vec!["zone".into()]), ..Settings::default() };
+        assert!(settings.config().unwrap_err().to_string().contains("KEY=VALUE"));
+    }
+}

@@ -1,0 +1,108 @@
+//! The gateway: takes tasks in, hands them to workers, gives results back. No coordinator stands on this path.
+//!
+//! All decisions are the core's [`Dispatcher`](skein_core::dispatch::Dispatcher), one for each session that has a client
+//! here ([`session`]). This module keeps it supplied: with tasks ([`client`]), with ways to workers ([`attach`], on this
+//! node or over QUIC), and with the plan.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skein_core::{NodeId, SessionId, State, WorkerId};
+
+use crate::link::Pool;
+use crate::worker::host::Host;
+use session::Session;
+
+mod attach;
+mod client;
+mod session;
+pub mod wire;
+
+pub use attach::serve_worker;
+pub use client::serve_client;
+
+/// The most payload that all tasks at one gateway hold in memory, in bytes. A task beyond it is refused with a time to
+/// come again.
+pub const PAYLOAD_BYTES_MAX: usize = 256 << 20;
+
+/// The gateway of one agent.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    node: NodeId,
+    host: Host,
+    pool: Pool,
+    sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
+    payload_bytes: Arc<AtomicUsize>,
+}
+
+/// A part of the gateway's memory, given back when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    bytes: usize,
+    from: Arc<AtomicUsize>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.from.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Gateway {
+    /// A gateway without sessions.
+    pub fn new(node: NodeId, host: Host, pool: Pool) -> Self {
+        let inner =
+            Inner { node, host, pool, sessions: Mutex::default(), payload_bytes: Arc::new(AtomicUsize::new(0)) };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The plan changed, or may have: sessions in use here get their ready workers, and ended ones end.
+    pub fn on_state(&self, state: &State) {
+        let mut sessions = self.sessions();
+        sessions.retain(|id, session| {
+            let open = state.sessions.contains_key(id);
+            if !open {
+                session.end();
+            }
+            open
+        });
+        for (id, session) in sessions.iter() {
+            self.supply(*id, session, state);
+        }
+    }
+
+    /// The session's place at this gateway, made when its first client comes.
+    fn session(&self, id: SessionId, state: &State) -> Option<Arc<Session>> {
+        if !state.sessions.contains_key(&id) {
+            return None;
+        }
+        let mut sessions = self.sessions();
+        let session = sessions.entry(id).or_insert_with(|| Arc::new(Session::new(id, self.inner.node)));
+        self.supply(id, session, state);
+        Some(session.clone())
+    }
+
+    fn supply(&self, id: SessionId, session: &Arc<Session>, state: &State) {
+        let ready = state.workers_of(id).filter(|(_, worker)| worker.status == skein_core::worker::WorkerStatus::Ready);
+        let ready: HashMap<WorkerId, NodeId> = ready.map(|(id, worker)| (id, worker.node)).collect();
+        session.on_plan(&ready, |worker, node| attach::keep(self, session, worker, node));
+    }
+
+    /// Memory for a payload; none where the gateway holds too much already.
+    fn hold(&self, bytes: usize) -> Option<Held> {
+        let from = &self.inner.payload_bytes;
+        let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= PAYLOAD_BYTES_MAX);
+        from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Held { bytes, from: from.clone() })
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,145 @@
+//! Ways from a gateway to workers: on the same node at once, on another over one QUIC stream each.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use skein_core::{NodeId, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::frame;
+use crate::gateway::Gateway;
+use crate::gateway::session::Session;
+use crate::gateway::wire::{Attach, AttemptHead, EndHead};
+use crate::link::{LinkError, Open, Pool, Stream, WorkerOpen, send_message};
+use crate::worker::host::{Attempt, AttemptEnd, CREDITS, Host, Listener, Port, Says};
+
+/// The first wait before a broken way is opened again; each further one doubles it up to [`AGAIN_MAX`].
+const AGAIN_FIRST: Duration = Duration::from_millis(20);
+/// The plan drops a worker that is gone for good; until then it is asked for once a second.
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+/// The most attempts one way may carry at once, whatever the other side grants.
+const CREDITS_MAX: u32 = 1024;
+
+/// Keeps a way to a worker open for as long as the plan gives it to the session.
+pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, node: NodeId) -> AbortHandle {
+    let gateway = gateway.clone();
+    let session = Arc::downgrade(session);
+    let keeper = tokio::spawn(async move {
+        let mut wait = AGAIN_FIRST;
+        loop {
+            let (lost, gone) = oneshot::channel();
+            let listener = listener(session.clone(), worker, lost);
+            match open(&gateway, worker, node, listener).await {
+                Ok(port) => {
+                    let Some(held) = session.upgrade() else { return };
+                    held.attached(worker, port);
+                    drop(held);
+                    wait = AGAIN_FIRST;
+                    // The sender is kept by the listener: when all its owners let go, the way is lost too.
+                    let _ = gone.await;
+                    let Some(held) = session.upgrade() else { return };
+                    held.lost(worker);
+                }
+                Err(reason) => tracing::debug!(worker = worker.0, %node, "no way to the worker yet: {reason}"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(AGAIN_MAX);
+        }
+    });
+    keeper.abort_handle()
+}
+
+fn listener(session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<()>) -> Listener {
+    let lost = std::sync::Mutex::new(Some(lost));
+    Arc::new(move |says| match says {
+        Says::End(end) => {
+            if let Some(session) = session.upgrade() {
+                session.answered(worker, end);
+            }
+        }
+        Says::Lost => {
+            let lost = lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            if let Some(lost) = lost {
+                let _ = lost.send(());
+            }
+        }
+    })
+}
+
+async fn open(gateway: &Gateway, worker: WorkerId, node: NodeId, listener: Listener) -> Result<Port, LinkError> {
+    if node == gateway.inner.node {
+        return gateway.inner.host.attach(worker, listener).ok_or(LinkError::NoReply);
+    }
+    open_remote(&gateway.inner.pool, worker, node, listener).await
+}
+
+async fn open_remote(pool: &Pool, worker: WorkerId, node: NodeId, listener: Listener) -> Result<Port, LinkError> {
+    let connection = pool.connection(node).await?;
+    let mut stream = Stream::open(&connection, &Open::Worker(WorkerOpen { worker }), Bytes::new()).await?;
+    let Attach::Granted(credits) = stream.expect().await?.header()? else { return Err(LinkError::NoReply) };
+    let credits = credits.min(CREDITS_MAX);
+    let (attempts, taken) = mpsc::channel(credits as usize);
+    tokio::spawn(async move {
+        let Stream { send, recv } = stream;
+        tokio::select! {
+            () = send_attempts(send, taken) => {}
+            () = receive_ends(recv, &listener) => {}
+        }
+        listener(Says::Lost);
+    });
+    Ok(Port { credits, attempts })
+}
+
+async fn send_attempts(mut send: quinn::SendStream, mut taken: mpsc::Receiver<Attempt>) {
+    while let Some(Attempt { task, attempt, input, payload }) = taken.recv().await {
+        if send_message(&mut send, &AttemptHead { task, attempt, input }, payload).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener) {
+    while let Ok(Some(message)) = frame::read(&mut recv).await {
+        let Ok(EndHead { task, attempt, run_micros, result }) = message.header() else { return };
+        listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
+    }
+}
+
+/// Serves another node's gateway at a worker of this node, until either is gone.
+pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> Result<(), LinkError> {
+    // The gateway holds as many attempts as it has credits, so their ends always find room; one more for the loss.
+    let (ends, mut ended) = mpsc::channel(CREDITS as usize + 1);
+    let listener: Listener = Arc::new(move |says| {
+        let _ = ends.try_send(says);
+    });
+    let Some(port) = host.attach(open.worker, listener) else {
+        send_message(&mut stream.send, &Attach::NotHere, Bytes::new()).await?;
+        return Ok(());
+    };
+    send_message(&mut stream.send, &Attach::Granted(port.credits), Bytes::new()).await?;
+    let Stream { mut send, mut recv } = stream;
+    let receive = async {
+        while let Some(message) = frame::read(&mut recv).await? {
+            let AttemptHead { task, attempt, input } = message.header()?;
+            let attempt = Attempt { task, attempt, input, payload: message.payload };
+            // A gateway that sends more than it has credits for waits here, and its stream with it.
+            if port.attempts.send(attempt).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let answer = async {
+        while let Some(Says::End(end)) = ended.recv().await {
+            let AttemptEnd { task, attempt, run_micros, result, payload } = end;
+            send_message(&mut send, &EndHead { task, attempt, run_micros, result }, payload).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = receive => result,
+        result = answer => result,
+    }
+}

@@ -1,0 +1,226 @@
+//! One session at this gateway: a dispatcher, the ways to its workers and the ways back to its clients.
+//!
+//! Whoever has news (a client's task, a worker's answer, a plan) takes the lock, tells the dispatcher, and carries out what it
+//! then wants done. Nothing waits while the lock is held: every queue has room by construction, or its owner is gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use skein_core::dispatch::ledger::Ledger;
+use skein_core::dispatch::{Dispatcher, Limits, Outcome, Refused, TaskId};
+use skein_core::{Millis, NodeId, Sequence, SessionId, StreamId, WorkerId};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::gateway::Held;
+use crate::worker::host::{Attempt, AttemptEnd, Port};
+use crate::worker::protocol::{AnswerKind, InputKind};
+
+/// Tasks that one client stream may have in house; the gateway reads no further until one was given back.
+pub(super) const WINDOW: usize = 256;
+/// Clients that one session may have at one gateway.
+const STREAMS_MAX: usize = 64;
+/// A task whose worker was lost so often is reported as failed.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// What a client sent.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) input: InputKind,
+    pub(super) bytes: Bytes,
+    /// Its place in the gateway's memory.
+    pub(super) _held: Held,
+}
+
+/// What a worker answered.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) run_micros: u64,
+    pub(super) kind: AnswerKind,
+    pub(super) payload: Bytes,
+}
+
+/// A task's end on its way to the client.
+pub(super) type Delivery = skein_core::dispatch::Delivery<Ended>;
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    node: NodeId,
+    begin: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dispatcher: Dispatcher<Arc<Payload>, Ended>,
+    /// Workers that the plan gives this session, and the task that keeps the way to each.
+    planned: HashMap<WorkerId, (NodeId, AbortHandle)>,
+    ports: HashMap<WorkerId, Port>,
+    clients: HashMap<StreamId, Client>,
+    last_client: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    /// Tells a client from the one before it with the same stream.
+    number: u64,
+    deliveries: mpsc::Sender<Delivery>,
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, node: NodeId) -> Self {
+        let limits = Limits { tasks_max: STREAMS_MAX * WINDOW, streams_max: STREAMS_MAX, attempts_max: ATTEMPTS_MAX };
+        let inner = Inner {
+            dispatcher: Dispatcher::new(limits),
+            planned: HashMap::new(),
+            ports: HashMap::new(),
+            clients: HashMap::new(),
+            last_client: 0,
+        };
+        Self { id, node, begin: Instant::now(), inner: Mutex::new(inner) }
+    }
+
+    /// These workers are ready by the plan; `keep` starts the task that keeps the way to a new one.
+    pub(super) fn on_plan(
+        &self,
+        ready: &HashMap<WorkerId, NodeId>,
+        keep: impl Fn(WorkerId, NodeId) -> AbortHandle,
+    ) {
+        let mut inner = self.lock();
+        let gone: Vec<WorkerId> = inner.planned.keys().filter(|worker| !ready.contains_key(worker)).copied().collect();
+        for worker in gone {
+            if let Some((_, keeper)) = inner.planned.remove(&worker) {
+                keeper.abort();
+            }
+            inner.ports.remove(&worker);
+            inner.dispatcher.on_lost(worker);
+        }
+        for (worker, node) in ready {
+            inner.planned.entry(*worker).or_insert_with(|| (*node, keep(*worker, *node)));
+        }
+        self.pump(&mut inner);
+    }
+
+    /// A way to a worker is open.
+    pub(super) fn attached(&self, worker: WorkerId, port: Port) {
+        let mut inner = self.lock();
+        // The plan may have dropped it while the way was being opened.
+        if inner.planned.contains_key(&worker) {
+            inner.dispatcher.on_worker(worker, port.credits);
+            inner.ports.insert(worker, port);
+            self.pump(&mut inner);
+        }
+    }
+
+    /// The way to a worker broke.
+    pub(super) fn lost(&self, worker: WorkerId) {
+        let mut inner = self.lock();
+        inner.ports.remove(&worker);
+        inner.dispatcher.on_lost(worker);
+        self.pump(&mut inner);
+    }
+
+    /// A worker answered.
+    pub(super) fn answered(&self, worker: WorkerId, end: AttemptEnd) {
+        let outcome = match end.result {
+            Ok(kind) => Outcome::Done(Ended { run_micros: end.run_micros, kind, payload: end.payload }),
+            Err(reason) => Outcome::Failed(reason),
+        };
+        let now = self.now();
+        let mut inner = self.lock();
+        if !inner.dispatcher.on_result(now, worker, end.task, end.attempt, outcome) {
+            tracing::debug!(session = self.id.0, worker = worker.0, "an answer of an old attempt was fenced off");
+        }
+        self.pump(&mut inner);
+    }
+
+    /// A client's stream begins. A stream of the same id is a connection that the client gave up: it ends.
+    pub(super) fn open(
+        &self,
+        stream: StreamId,
+        ordered: bool,
+        first: Sequence,
+    ) -> Result<(u64, mpsc::Receiver<Delivery>), Refused> {
+        let mut inner = self.lock();
+        if inner.clients.remove(&stream).is_some() {
+            inner.dispatcher.close_stream(stream);
+        }
+        inner.dispatcher.open_stream(stream, ordered, first)?;
+        inner.last_client += 1;
+        let number = inner.last_client;
+        // A client has at most as many tasks in house as its window, so there is always room.
+        let (deliveries, receiver) = mpsc::channel(WINDOW);
+        inner.clients.insert(stream, Client { number, deliveries });
+        Ok((number, receiver))
+    }
+
+    /// A client's stream ends; its account, unless it was replaced before.
+    pub(super) fn close(&self, stream: StreamId, number: u64) -> Option<Ledger> {
+        let mut inner = self.lock();
+        if inner.clients.get(&stream)?.number != number {
+            return None;
+        }
+        inner.clients.remove(&stream);
+        inner.dispatcher.close_stream(stream)
+    }
+
+    /// A client's task.
+    pub(super) fn submit(&self, task: TaskId, attempt_first: u32, payload: Payload) -> Result<(), Refused> {
+        let mut inner = self.lock();
+        inner.dispatcher.submit(task, attempt_first, Arc::new(payload))?;
+        self.pump(&mut inner);
+        Ok(())
+    }
+
+    /// The session is over.
+    pub(super) fn end(&self) {
+        let mut inner = self.lock();
+        for (_, keeper) in std::mem::take(&mut inner.planned).into_values() {
+            keeper.abort();
+        }
+        inner.ports.clear();
+        inner.dispatcher.fail_all(&format!("session {} ended before the task did", self.id));
+        self.pump(&mut inner);
+    }
+
+    /// On which node a worker stands: this one where the plan has just dropped it.
+    pub(super) fn node_of(&self, worker: WorkerId) -> NodeId {
+        self.lock().planned.get(&worker).map_or(self.node, |(node, _)| *node)
+    }
+
+    /// Carries out what the dispatcher wants.
+    fn pump(&self, inner: &mut Inner) {
+        let now = self.now();
+        while let Some(send) = inner.dispatcher.next_send(now) {
+            let attempt = Attempt {
+                task: send.task,
+                attempt: send.attempt,
+                input: send.payload.input.clone(),
+                payload: send.payload.bytes.clone(),
+            };
+            let port = inner.ports.get(&send.worker);
+            // The port has room for as many attempts as it gave credits: it refuses only when it is closed.
+            if port.is_none_or(|port| port.attempts.try_send(attempt).is_err()) {
+                inner.ports.remove(&send.worker);
+                inner.dispatcher.on_lost(send.worker);
+            }
+        }
+        while let Some(delivery) = inner.dispatcher.next_delivery() {
+            if let Some(client) = inner.clients.get(&delivery.task.stream) {
+                // The client is gone where this fails: its reader is about to close the stream.
+                let _ = client.deliveries.try_send(delivery);
+            }
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,27 @@
+//! Skein's agent: the library of the one binary, `skein`.
+//!
+//! All IO of the mesh is here; what to do is decided by [`skein_core`]. The parts:
+//!
+//! - [`agent`] puts one together; [`runtime`] is its loop: gather, decide, act; [`server`] answers who connects;
+//! - [`identity`], [`config`], [`inventory`]: who this device is, how it is set, what it has;
+//! - [`gossip`] (libp2p), [`link`] (QUIC), [`frame`] (the envelope of messages), [`seat`] (Raft over the link);
+//! - [`api`]: control; [`gateway`] and [`worker`]: tasks; [`blobs`]: model files;
+//! - [`client`], [`cli`], [`demo`]: the other end.
+
+pub mod agent;
+pub mod api;
+pub mod blobs;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod demo;
+pub mod frame;
+pub mod gateway;
+pub mod gossip;
+pub mod identity;
+pub mod inventory;
+pub mod link;
+pub mod runtime;
+pub mod seat;
+pub mod server;
+pub mod worker;

@@ -1,0 +1,288 @@
+//! The one loop of an agent: gather what happened, decide with the core, act.
+//!
+//! It waits for any news, then looks at the whole: its own workers against the plan ([`Supervisor`]), the gateway's view of
+//! the plan, and, while this agent leads, what the leader owes the mesh ([`lead`]). Everything slow runs beside the loop and
+//! comes back as news.
+
+use std::time::Duration;
+
+use skein_core::capability::NodeSpec;
+use skein_core::supervise::{Action, Supervisor, WorkerEvent};
+use skein_core::{Millis, NodeId, WorkerId};
+use skein_raft::Role;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::api::handle::Api;
+use crate::api::{Change, Request};
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::gossip::{Announcement, Gossip};
+use crate::link::{Beat, send_beat};
+use crate::worker::host::Host;
+use lead::{Lead, Settled};
+
+mod files;
+mod join;
+mod lead;
+
+/// How often this node states itself to the leader while the mesh holds something else of it.
+const RESTATE_EVERY: Duration = Duration::from_secs(1);
+
+/// What an agent hears.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Heartbeats of other nodes.
+    pub beats: mpsc::Receiver<NodeId>,
+    /// Nodes whose process is known to be gone.
+    pub gone: mpsc::Receiver<NodeId>,
+    /// What happens to this node's worker processes.
+    pub workers: mpsc::UnboundedReceiver<(WorkerId, WorkerEvent)>,
+    /// Gossip.
+    pub heard: mpsc::Receiver<Announcement>,
+}
+
+/// An agent's loop and what it acts on.
+#[derive(Debug)]
+pub struct Runtime {
+    config: Config,
+    spec: NodeSpec,
+    api: Api,
+    gateway: Gateway,
+    host: Host,
+    gossip: Gossip,
+    supervisor: Supervisor,
+    lead: Option<Lead>,
+    settle: mpsc::UnboundedSender<Settled>,
+    settled: mpsc::UnboundedReceiver<Settled>,
+    joiner: join::Joiner,
+    keeper: files::Keeper,
+    announced: Option<Announcement>,
+    restated: Option<Instant>,
+    begin: Instant,
+}
+
+impl Runtime {
+    /// A loop that has seen nothing yet.
+    pub fn new(config: Config, spec: NodeSpec, api: Api, gateway: Gateway, host: Host, gossip: Gossip) -> Self {
+        let (settle, settled) = mpsc::unbounded_channel();
+        let joiner = join::Joiner::start(&config, &spec, &api, &gossip);
+        let keeper = files::Keeper::new(api.clone());
+        let supervisor = Supervisor::new(api.node);
+        let begin = Instant::now();
+        Self {
+            config,
+            spec,
+            api,
+            gateway,
+            host,
+            gossip,
+            supervisor,
+            lead: None,
+            settle,
+            settled,
+            joiner,
+            keeper,
+            announced: None,
+            restated: None,
+            begin,
+        }
+    }
+
+    /// Runs for as long as the agent lives; returns why its seat failed, if it does.
+    pub async fn run(mut self, mut inputs: Inputs) -> String {
+        let mut changes = self.api.seat.changes();
+        let mut roles = self.api.seat.roles();
+        let mut beat = interval(self.config.beat_every);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first look is due before anything happened: there may be a plan from before a restart.
+        let mut state_changed = true;
+        loop {
+            // 1. Act on what is known.
+            self.step(state_changed);
+            state_changed = false;
+            // 2. Wait for news.
+            let wake = self.wake_at();
+            tokio::select! {
+                changed = changes.changed() => match changed {
+                    Ok(()) => { changes.mark_unchanged(); state_changed = true; }
+                    Err(_) => return "its state machine stopped".into(),
+                },
+                changed = roles.changed() => {
+                    if changed.is_err() { return "Raft stopped".into(); }
+                    if let Some(failure) = roles.borrow_and_update().failure.clone() { return failure; }
+                }
+                Some(node) = inputs.beats.recv() => self.observe(node),
+                Some(node) = inputs.gone.recv() => self.on_gone(node),
+                Some((worker, event)) = inputs.workers.recv() => self.on_worker(worker, event),
+                Some(announcement) = inputs.heard.recv() => self.on_heard(announcement),
+                Some(settled) = self.settled.recv() => self.on_settled(settled),
+                _ = beat.tick() => self.beat(),
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn step(&mut self, state_changed: bool) {
+        let now = self.now();
+        if state_changed {
+            self.api.seat.read(|state| {
+                for (id, node) in &state.nodes {
+                    if let Ok(address) = node.spec.address.parse()
+                        && *id != self.api.node
+                    {
+                        self.api.pool.set_address(*id, address);
+                    }
+                }
+                self.supervisor.on_state(now, state);
+                self.gateway.on_state(state);
+            });
+        }
+        while let Some(action) = self.supervisor.next_action(now) {
+            self.act(action);
+        }
+        let role = self.api.seat.role();
+        self.lead(now, &role);
+        self.keeper.keep(&role);
+        self.announce(&role);
+        self.restate(&role);
+    }
+
+    fn act(&self, action: Action) {
+        match action {
+            Action::Start(worker) => {
+                tracing::info!(worker = worker.0, "worker starts");
+                self.host.start(worker, files::prepare(self.api.clone(), worker));
+            }
+            Action::Stop(worker) => {
+                tracing::info!(worker = worker.0, "worker is no longer planned here");
+                self.host.stop(worker);
+            }
+            Action::Report(worker, report) => {
+                let api = self.api.clone();
+                let change = Change::WorkerReport { node: api.node, worker, report };
+                tokio::spawn(async move {
+                    // A report that gets lost is due again a second later.
+                    if let Err(error) = api.answer(Request::Change(change), false).await {
+                        tracing::debug!(worker = worker.0, "a report was not taken: {error}");
+                    }
+                });
+            }
+        }
+    }
+
+    fn lead(&mut self, now: Millis, role: &Role) {
+        if !role.is_leader {
+            if self.lead.take().is_some() {
+                tracing::info!(term = role.term, "this node no longer leads");
+            }
+            return;
+        }
+        let lead = self.lead.get_or_insert_with(|| {
+            tracing::info!(term = role.term, "this node leads");
+            Lead::new(now, Millis(self.config.down_after.as_millis() as u64), &self.api, &self.spec)
+        });
+        lead.step(now, role, &self.settle);
+    }
+
+    fn observe(&mut self, node: NodeId) {
+        let now = self.now();
+        if let Some(lead) = &mut self.lead {
+            lead.observe(now, node);
+        }
+    }
+
+    fn on_gone(&mut self, node: NodeId) {
+        if let Some(lead) = &mut self.lead {
+            lead.gone(node);
+        }
+    }
+
+    fn on_worker(&mut self, worker: WorkerId, event: WorkerEvent) {
+        match &event {
+            WorkerEvent::Ready => tracing::info!(worker = worker.0, "worker is ready"),
+            WorkerEvent::Exited { reason } => tracing::warn!(worker = worker.0, "worker ended: {reason}"),
+            WorkerEvent::Unusable { reason } => tracing::warn!(worker = worker.0, "worker cannot run here: {reason}"),
+        }
+        self.supervisor.on_worker(self.now(), worker, event);
+    }
+
+    fn on_heard(&mut self, announcement: Announcement) {
+        let mesh = self.api.seat.read(|state| state.mesh);
+        if mesh.is_none() {
+            self.joiner.hear(&announcement);
+            return;
+        }
+        if announcement.mesh != mesh {
+            return;
+        }
+        if let Ok(address) = announcement.spec.address.parse() {
+            self.api.pool.set_address(announcement.spec.id, address);
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.hear(announcement.spec);
+        }
+    }
+
+    fn on_settled(&mut self, settled: Settled) {
+        if let Some(lead) = &mut self.lead {
+            lead.settled(settled);
+        }
+    }
+
+    fn beat(&self) {
+        let role = self.api.seat.role();
+        let Some(leader) = role.leader.filter(|leader| *leader != self.api.node) else { return };
+        let (pool, node, most) = (self.api.pool.clone(), self.api.node, self.config.beat_every);
+        tokio::spawn(async move {
+            if let Ok(Ok(connection)) = timeout(most, pool.connection(leader)).await {
+                send_beat(&connection, Beat { node });
+            }
+        });
+    }
+
+    fn announce(&mut self, role: &Role) {
+        let mesh = self.api.seat.read(|state| state.mesh);
+        let leader = role.leader.map(|leader| (role.term, leader));
+        let unchanged =
+            self.announced.as_ref().is_some_and(|announced| announced.mesh == mesh && announced.leader == leader);
+        if !unchanged {
+            let announcement = Announcement::new(self.spec.clone(), mesh, leader);
+            self.gossip.announce(announcement.clone());
+            self.announced = Some(announcement);
+        }
+    }
+
+    /// While the mesh holds something else of this node than it is (it came back at another address, or with other
+    /// devices), it says so: gossip may not have found its way yet.
+    fn restate(&mut self, role: &Role) {
+        let differs = self.api.seat.read(|state| {
+            state.mesh.is_some() && state.nodes.get(&self.spec.id).is_some_and(|node| node.spec != self.spec)
+        });
+        let due = self.restated.is_none_or(|last| last.elapsed() >= RESTATE_EVERY);
+        if !differs || !due || role.leader.is_none() {
+            return;
+        }
+        self.restated = Some(Instant::now());
+        let (api, spec) = (self.api.clone(), self.spec.clone());
+        tokio::spawn(async move {
+            if let Err(error) = api.answer(Request::Change(Change::Join(spec)), false).await {
+                tracing::debug!("the leader did not take this node's new description: {error}");
+            }
+        });
+    }
+
+    fn wake_at(&self) -> Instant {
+        // Nothing may be due for long; an hour is as good as never.
+        let never = Millis(self.now().0 + 3_600_000);
+        let lead = self.lead.as_ref().and_then(|lead| lead.wake_at(self.now()));
+        let wake = [self.supervisor.wake_at(), lead].into_iter().flatten().min().unwrap_or(never);
+        // A due time that lies behind us was acted on; do not spin on it.
+        let wake = wake.max(self.now() + Millis(1));
+        self.begin + Duration::from_millis(wake.0)
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,92 @@
+//! Model files: brought to this node for its workers, and kept by every voter.
+
+use std::time::Duration;
+
+use skein_core::model::{Blob, ModelSpec};
+use skein_core::{NodeId, WorkerId};
+use skein_raft::Role;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::api::handle::Api;
+use crate::blobs::BlobError;
+use crate::worker::protocol::Load;
+
+/// How often a file is asked for before a worker is given up: its only holder may just be coming back.
+const TRIES_MAX: u32 = 10;
+/// The wait between two tries.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What a worker of this node has to load, once its files are here.
+pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Load, String> {
+    let found = api.seat.read(|state| {
+        let session = state.sessions.get(&state.workers.get(&worker)?.session)?;
+        Some((session.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
+    });
+    let Some((target, model, spec)) = found else { return Err("its session ended while it started".into()) };
+    let ModelSpec { file, labels, manifest, .. } = spec;
+    for blob in [Some(file), labels].into_iter().flatten() {
+        fetch(&api, blob).await.map_err(|error| format!("the model {model} did not arrive: {error}"))?;
+    }
+    Ok(Load {
+        target,
+        file: api.blobs.path(file.digest),
+        name: model.to_string(),
+        manifest,
+        labels: labels.map(|labels| api.blobs.path(labels.digest)),
+    })
+}
+
+async fn fetch(api: &Api, blob: Blob) -> Result<(), BlobError> {
+    for _ in 1..TRIES_MAX {
+        match api.blobs.fetch(blob, &api.pool, holders(api)).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::warn!(digest = %blob.digest, "a model file is not here yet: {error}"),
+        }
+        sleep(AGAIN).await;
+    }
+    api.blobs.fetch(blob, &api.pool, holders(api)).await
+}
+
+/// Who may have files, the likeliest first: voters keep all of them, others what their workers use.
+fn holders(api: &Api) -> Vec<NodeId> {
+    let voters = api.seat.role().voters;
+    let mut nodes: Vec<NodeId> = api.seat.read(|state| {
+        let up = state.nodes.iter().filter(|(_, node)| node.up).map(|(id, _)| *id);
+        up.filter(|id| *id != api.node).collect()
+    });
+    nodes.sort_by_key(|node| !voters.contains(node));
+    nodes
+}
+
+/// Keeps a copy of every model while this node votes, so that a model outlives the node it was added at.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    api: Api,
+    fetching: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    pub(super) fn new(api: Api) -> Self {
+        Self { api, fetching: None }
+    }
+
+    /// Looks for a file that is missing, and goes to get it, one at a time.
+    pub(super) fn keep(&mut self, role: &Role) {
+        if !role.voters.contains(&self.api.node) || self.fetching.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let missing = self.api.seat.read(|state| {
+            let mut blobs = state.models.values().flat_map(ModelSpec::blobs);
+            blobs.find(|blob| !self.api.blobs.has(blob.digest))
+        });
+        self.fetching = missing.map(|blob| {
+            let api = self.api.clone();
+            tokio::spawn(async move {
+                if let Err(error) = fetch(&api, blob).await {
+                    tracing::warn!("cannot keep a copy of a model: {error}");
+                }
+            })
+        });
+    }
+}

@@ -1,0 +1,10 @@
+//! Worker processes of this agent: started, fed, watched and ended.
+//!
+//! Each worker is a child of the agent and runs this same binary ([`child`]). A [`host::Host`] holds the running ones;
+//! gateways, on this node or another, attach to them.
+
+pub mod check;
+pub mod child;
+pub mod host;
+mod process;
+pub mod protocol;

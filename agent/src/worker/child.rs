@@ -1,0 +1,89 @@
+//! The worker process: one model, one task at a time, until its input ends.
+
+use std::fs::read_to_string;
+use std::io::{BufReader, BufWriter, Read, Write, stdin, stdout};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use skein_targets::{Input, Manifest, Model, ModelSource, TargetKind, TensorView, parse_labels};
+
+use crate::frame::{self, FrameError};
+use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
+
+/// How much nicer than the agent a worker is: inference may take every core, the agent must still be heard.
+const NICE: i32 = 10;
+/// The pipe of the kernel holds this much; larger buffers do not save a system call.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Runs a worker on this process's standard input and output.
+pub fn run() -> Result<(), FrameError> {
+    // A worker that is busy would notice its agent's death only when it is done: the kernel tells it at once.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let _ = rustix::process::nice(NICE);
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, stdin().lock());
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, stdout().lock());
+    let Some(first) = frame::read_blocking(&mut input)? else { return Ok(()) };
+    let ToWorker::Load(load) = first.header()? else {
+        return Err(FrameError::Header("the first message must say what to load".into()));
+    };
+    match prepare(&load) {
+        Ok(model) => {
+            let description = model.description().clone();
+            let ready = FromWorker::Ready { inputs: description.inputs, outputs: description.outputs };
+            send(&mut output, &ready, &Bytes::new())?;
+            serve(&model, &mut input, &mut output)
+        }
+        Err(reason) => send(&mut output, &FromWorker::Unusable { reason }, &Bytes::new()),
+    }
+}
+
+fn prepare(load: &Load) -> Result<Model, String> {
+    let target: TargetKind = load.target.parse().map_err(|error| format!("{error}"))?;
+    let manifest = Manifest::parse(&load.manifest).map_err(|error| format!("the manifest of {}: {error}", load.name))?;
+    let labels = match &load.labels {
+        None => Vec::new(),
+        Some(path) => {
+            let text = read_to_string(path).map_err(|error| format!("the labels of {}: {error}", load.name))?;
+            parse_labels(&text).map_err(|error| format!("the labels of {}: {error}", load.name))?
+        }
+    };
+    // People know the model by its name; the file in the store is named by its digest.
+    let named = |error: String| error.replace(&load.file.display().to_string(), &load.name);
+    let model = Model::load(target, ModelSource { file: &load.file, manifest, labels });
+    let model = model.map_err(|error| named(error.to_string()))?;
+    model.warm_up().map_err(|error| format!("the warm-up run of {} failed: {error}", load.name))?;
+    Ok(model)
+}
+
+fn serve<R: Read, W: Write>(model: &Model, input: &mut R, output: &mut W) -> Result<(), FrameError> {
+    while let Some(message) = frame::read_blocking(input)? {
+        let ToWorker::Task { ticket, input: kind } = message.header()? else {
+            return Err(FrameError::Header("a worker loads one model in its life".into()));
+        };
+        let begin = Instant::now();
+        let answer = model.run(match &kind {
+            InputKind::Picture => Input::Picture(&message.payload),
+            InputKind::Tensor { element, shape } => {
+                Input::Tensor(TensorView { element: *element, shape, bytes: &message.payload })
+            }
+        });
+        let run_micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (result, payload) = match answer {
+            Ok(answer) => {
+                let (kind, payload) = AnswerKind::split(answer);
+                (Ok(kind), payload)
+            }
+            Err(error) => (Err(error.to_string()), Bytes::new()),
+        };
+        send(output, &FromWorker::Result { ticket, run_micros, result }, &payload)?;
+    }
+    Ok(())
+}
+
+fn send<W: Write>(output: &mut W, message: &FromWorker, payload: &Bytes) -> Result<(), FrameError> {
+    output.write_all(&frame::head(message, payload.len())?)?;
+    output.write_all(payload)?;
+    output.flush()?;
+    Ok(())
+}

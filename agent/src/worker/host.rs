@@ -1,0 +1,246 @@
+//! The workers that run on this agent, and how gateways reach them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use skein_core::WorkerId;
+use skein_core::dispatch::TaskId;
+use skein_core::supervise::WorkerEvent;
+use tokio::process::ChildStdin;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::worker::process::{self, Process, ProcessError};
+use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
+
+/// How many attempts one gateway may have at one worker: one runs, one waits in the pipe, and two cover the way of an
+/// answer to another node and back. More would only be lost together with the worker.
+pub const CREDITS: u32 = 4;
+/// Attempts of all gateways that wait for the pipe; beyond it gateways wait, each with its few credits.
+const QUEUE_MAX: usize = 64;
+
+/// One attempt on its way to a worker.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: u32,
+    /// What the payload is.
+    pub input: InputKind,
+    /// What to work on.
+    pub payload: Bytes,
+}
+
+/// One attempt's end.
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: u32,
+    /// How long the worker ran, in microseconds.
+    pub run_micros: u64,
+    /// How it ended.
+    pub result: Result<AnswerKind, String>,
+    /// The tensors of the answer.
+    pub payload: Bytes,
+}
+
+/// What a worker says to a gateway that attached to it.
+#[derive(Clone, Debug)]
+pub enum Says {
+    /// An attempt ended.
+    End(AttemptEnd),
+    /// The worker is gone; what it had is lost.
+    Lost,
+}
+
+/// Called with what a worker says, on the task that heard it: it must be quick.
+pub type Listener = Arc<dyn Fn(Says) + Send + Sync>;
+
+/// A way to a worker. The worker forgets it when it is dropped.
+#[derive(Debug)]
+pub struct Port {
+    /// How many attempts it takes at once.
+    pub credits: u32,
+    /// Where to put them.
+    pub attempts: mpsc::Sender<Attempt>,
+}
+
+/// The running workers of this agent.
+#[derive(Clone, Debug)]
+pub struct Host {
+    running: Arc<Mutex<HashMap<WorkerId, Running>>>,
+    events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Dropping it ends the process.
+    _stop: oneshot::Sender<()>,
+    /// Present once the worker is ready.
+    queue: Option<mpsc::Sender<Job>>,
+}
+
+struct Job {
+    attempt: Attempt,
+    listener: Listener,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
+
+/// What a running worker has to answer, by ticket, and who attached to it.
+#[derive(Default)]
+struct Outstanding {
+    jobs: HashMap<u64, (TaskId, u32, Listener)>,
+    last_ticket: u64,
+}
+
+impl Host {
+    /// A host without workers. What happens to its workers goes to `events`: two or three a worker's life.
+    pub fn new(events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>) -> Self {
+        Self { running: Arc::default(), events }
+    }
+
+    /// Starts a worker once its files are there.
+    pub fn start(&self, worker: WorkerId, load: impl Future<Output = Result<Load, String>> + Send + 'static) {
+        let (stop, stopped) = oneshot::channel();
+        self.running().insert(worker, Running { _stop: stop, queue: None });
+        let host = self.clone();
+        tokio::spawn(async move {
+            let event = tokio::select! {
+                event = host.live(worker, load) => event,
+                _ = stopped => WorkerEvent::Exited { reason: "it was stopped".into() },
+            };
+            host.running().remove(&worker);
+            host.tell(worker, event);
+        });
+    }
+
+    /// Ends a worker.
+    pub fn stop(&self, worker: WorkerId) {
+        self.running().remove(&worker);
+    }
+
+    /// A way to a worker; none where it does not run here or is not ready.
+    pub fn attach(&self, worker: WorkerId, listener: Listener) -> Option<Port> {
+        let queue = self.running().get(&worker)?.queue.clone()?;
+        let (attempts, mut taken) = mpsc::channel::<Attempt>(CREDITS as usize);
+        tokio::spawn(async move {
+            while let Some(attempt) = taken.recv().await {
+                if queue.send(Job { attempt, listener: listener.clone() }).await.is_err() {
+                    break;
+                }
+            }
+            // Either the gateway let go, and does not listen any more, or the worker is gone.
+            listener(Says::Lost);
+        });
+        Some(Port { credits: CREDITS, attempts })
+    }
+
+    /// A worker's life: prepare, load, serve. What it ended with.
+    async fn live(&self, worker: WorkerId, load: impl Future<Output = Result<Load, String>>) -> WorkerEvent {
+        let load = match load.await {
+            Ok(load) => load,
+            Err(reason) => return WorkerEvent::Unusable { reason },
+        };
+        let process = match Process::start(Some(worker), load).await {
+            Ok((process, _)) => process,
+            Err(ProcessError::Unusable(reason)) => return WorkerEvent::Unusable { reason },
+            Err(error) => return WorkerEvent::Exited { reason: error.to_string() },
+        };
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        if let Some(running) = self.running().get_mut(&worker) {
+            running.queue = Some(queue);
+        }
+        self.tell(worker, WorkerEvent::Ready);
+        WorkerEvent::Exited { reason: serve(process, jobs).await }
+    }
+
+    fn tell(&self, worker: WorkerId, event: WorkerEvent) {
+        // The runtime listens for as long as the agent lives.
+        let _ = self.events.send((worker, event));
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<WorkerId, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Feeds a ready worker until it ends; how it ended. Whoever waits for an answer of it is told that it is lost, also when
+/// this future is dropped.
+async fn serve(process: Process, jobs: mpsc::Receiver<Job>) -> String {
+    let Process { child, mut input, mut output } = process;
+    let outstanding = Arc::new(Mutex::new(Outstanding::default()));
+    let _told = TellLost(outstanding.clone());
+    let broke = tokio::select! {
+        error = write_all(&mut input, jobs, &outstanding) => error,
+        error = read_all(&mut output, &outstanding) => error,
+    };
+    let end = Process { child, input, output }.end().await;
+    match broke {
+        Some(error) => format!("the worker process {end} ({error})"),
+        None => format!("the worker process {end}"),
+    }
+}
+
+async fn write_all(
+    input: &mut ChildStdin,
+    mut jobs: mpsc::Receiver<Job>,
+    outstanding: &Mutex<Outstanding>,
+) -> Option<String> {
+    while let Some(Job { attempt, listener }) = jobs.recv().await {
+        let ticket = {
+            let mut held = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
+            held.last_ticket += 1;
+            let ticket = held.last_ticket;
+            held.jobs.insert(ticket, (attempt.task, attempt.attempt, listener));
+            ticket
+        };
+        let task = ToWorker::Task { ticket, input: attempt.input };
+        if let Err(error) = process::send(input, &task, &attempt.payload).await {
+            return Some(error.to_string());
+        }
+    }
+    None
+}
+
+async fn read_all(
+    output: &mut tokio::io::BufReader<tokio::process::ChildStdout>,
+    outstanding: &Mutex<Outstanding>,
+) -> Option<String> {
+    loop {
+        let message = match process::receive(output).await {
+            Ok(Some(message)) => message,
+            Ok(None) => return None,
+            Err(error) => return Some(error.to_string()),
+        };
+        let (ticket, run_micros, result) = match message.header() {
+            Ok(FromWorker::Result { ticket, run_micros, result }) => (ticket, run_micros, result),
+            Ok(_) => return Some("it spoke out of turn".into()),
+            Err(error) => return Some(error.to_string()),
+        };
+        let job = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&ticket);
+        let Some((task, attempt, listener)) = job else { return Some("it answered what it was not asked".into()) };
+        listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
+    }
+}
+
+/// Tells everybody who still waits, whatever way the worker ended.
+struct TellLost(Arc<Mutex<Outstanding>>);
+
+impl Drop for TellLost {
+    fn drop(&mut self) {
+        let jobs = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).jobs);
+        for (_, _, listener) in jobs.into_values() {
+            listener(Says::Lost);
+        }
+    }
+}

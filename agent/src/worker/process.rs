@@ -1,0 +1,129 @@
+//! One worker process as its agent sees it: a child and two pipes.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use bytes::Bytes;
+use serde::Serialize;
+use skein_core::WorkerId;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+use crate::frame::{self, Frame, FrameError};
+use crate::worker::protocol::{FromWorker, Load, ToWorker};
+
+/// As in the child: what the kernel's pipe holds.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The longest line of a worker's standard error that is passed on to the log, in bytes.
+const LOG_LINE_BYTES_MAX: usize = 2048;
+
+/// Why a worker process is of no use.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// It could not be started.
+    #[error("cannot start a worker process: {0}")]
+    Start(std::io::Error),
+    /// It said that it cannot run the model.
+    #[error("{0}")]
+    Unusable(String),
+    /// It ended or broke the protocol.
+    #[error("the worker process {0}")]
+    Died(String),
+}
+
+/// A running worker process. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) input: ChildStdin,
+    pub(crate) output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts a worker and waits until its model is ready, for as long as that takes. The first message tells what it found.
+    pub(crate) async fn start(worker: Option<WorkerId>, load: Load) -> Result<(Self, FromWorker), ProcessError> {
+        let mut child = spawn(worker)?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(input), Some(output), Some(errors)) = pipes else {
+            return Err(ProcessError::Died("has no pipes".into()));
+        };
+        tokio::spawn(log_errors(worker, errors));
+        let mut process = Self { child, input, output: BufReader::with_capacity(BUFFER_BYTES, output) };
+        let sent = send(&mut process.input, &ToWorker::Load(load), &Bytes::new()).await;
+        let first = match sent {
+            Ok(()) => frame::read(&mut process.output).await,
+            Err(error) => Err(error),
+        };
+        let first: Result<Option<FromWorker>, FrameError> = match first {
+            Ok(Some(frame)) => frame.header().map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match first {
+            Ok(Some(FromWorker::Unusable { reason })) => Err(ProcessError::Unusable(reason)),
+            Ok(Some(ready @ FromWorker::Ready { .. })) => Ok((process, ready)),
+            Ok(Some(FromWorker::Result { .. })) => Err(ProcessError::Died("answered before it was asked".into())),
+            Ok(None) | Err(_) => Err(ProcessError::Died(process.end().await)),
+        }
+    }
+
+    /// Ends the process if it has not ended yet; how it ended, for people.
+    pub(crate) async fn end(mut self) -> String {
+        // What ends by itself once its input is closed says more than what was killed: give it a moment.
+        drop(self.input);
+        let grace = tokio::time::timeout(std::time::Duration::from_millis(200), self.child.wait()).await;
+        match grace {
+            Ok(Ok(status)) => format!("ended with {status}"),
+            Ok(Err(error)) => format!("cannot be waited for: {error}"),
+            Err(_) => {
+                let _ = self.child.kill().await;
+                "was ended".into()
+            }
+        }
+    }
+}
+
+/// Writes one message to a worker.
+pub(crate) async fn send<T: Serialize>(input: &mut ChildStdin, header: &T, payload: &Bytes) -> Result<(), FrameError> {
+    let mut head = frame::head(header, payload.len())?;
+    // Small payloads ride with their header: one system call instead of two.
+    if payload.len() <= BUFFER_BYTES {
+        head.extend_from_slice(payload);
+        input.write_all(&head).await?;
+    } else {
+        input.write_all(&head).await?;
+        input.write_all(payload).await?;
+    }
+    Ok(())
+}
+
+/// The next message of a worker.
+pub(crate) async fn receive(output: &mut BufReader<ChildStdout>) -> Result<Option<Frame>, FrameError> {
+    frame::read(output).await
+}
+
+fn spawn(worker: Option<WorkerId>) -> Result<Child, ProcessError> {
+    let program = own_program().map_err(ProcessError::Start)?;
+    let mut command = Command::new(program);
+    command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    if let Some(worker) = worker {
+        command.env("SKEIN_WORKER", worker.to_string());
+    }
+    command.spawn().map_err(ProcessError::Start)
+}
+
+/// This binary, also when its file was replaced while it runs.
+fn own_program() -> std::io::Result<PathBuf> {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() { Ok(link) } else { std::env::current_exe() }
+}
+
+async fn log_errors(worker: Option<WorkerId>, errors: ChildStderr) {
+    let mut lines = BufReader::new(errors).split(b'\n');
+    while let Ok(Some(mut line)) = lines.next_segment().await {
+        line.truncate(LOG_LINE_BYTES_MAX);
+        let line = String::from_utf8_lossy(&line);
+        tracing::warn!(worker = worker.map(|worker| worker.0), "worker says: {}", line.trim_end());
+    }
+}

@@ -1,0 +1,112 @@
+//! What an agent and a worker process say to each other, over the worker's standard input and output.
+//!
+//! The agent speaks first, with [`ToWorker::Load`]; the worker answers [`FromWorker::Ready`] or
+//! [`FromWorker::Unusable`]; then each [`ToWorker::Task`] gets one [`FromWorker::Result`], in order. The worker ends when
+//! its input ends. Messages stand in the envelope of [`crate::frame`].
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use skein_targets::{Answer, Class, ElementType, Tensor, TensorSpec};
+
+/// From the agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Load this.
+    Load(Load),
+    /// Work on the payload.
+    Task {
+        /// Comes back with the result.
+        ticket: u64,
+        /// What the payload is.
+        input: InputKind,
+    },
+}
+
+/// A model to load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// The way to run it, by name.
+    pub target: String,
+    /// The graph.
+    pub file: PathBuf,
+    /// What it is called in messages.
+    pub name: String,
+    /// Its manifest, in TOML.
+    pub manifest: String,
+    /// Its labels, a line each.
+    pub labels: Option<PathBuf>,
+}
+
+/// From the worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The model is loaded and a warm-up run passed.
+    Ready {
+        /// What it takes.
+        inputs: Vec<TensorSpec>,
+        /// What it gives.
+        outputs: Vec<TensorSpec>,
+    },
+    /// The model cannot be run here.
+    Unusable {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The end of one task.
+    Result {
+        /// Whose.
+        ticket: u64,
+        /// How long the model and what is around it ran, in microseconds.
+        run_micros: u64,
+        /// How it ended; tensors lie in the payload, one after the other.
+        result: Result<AnswerKind, String>,
+    },
+}
+
+/// What a task's payload is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputKind {
+    /// An encoded picture, PNG or JPEG.
+    Picture,
+    /// A tensor's bytes, little-endian, rows first.
+    Tensor {
+        /// Type of its numbers.
+        element: ElementType,
+        /// Length of each axis.
+        shape: Vec<usize>,
+    },
+}
+
+/// What an answer is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AnswerKind {
+    /// The best classes, best first.
+    Classes(Vec<Class>),
+    /// Type and shape of each tensor in the payload.
+    Tensors(Vec<(ElementType, Vec<usize>)>),
+}
+
+impl AnswerKind {
+    /// Header and payload of an answer.
+    pub fn split(answer: Answer) -> (Self, Bytes) {
+        match answer {
+            Answer::Classes(classes) => (Self::Classes(classes), Bytes::new()),
+            Answer::Tensors(tensors) => {
+                let mut kinds = Vec::with_capacity(tensors.len());
+                let mut payload = Vec::new();
+                for (element, shape, bytes) in tensors.into_iter().map(Tensor::into_parts) {
+                    kinds.push((element, shape));
+                    // One output, the usual case, is handed on without a copy.
+                    if payload.is_empty() {
+                        payload = bytes;
+                    } else {
+                        payload.extend_from_slice(&bytes);
+                    }
+                }
+                (Self::Tensors(kinds), payload.into())
+            }
+        }
+    }
+}
