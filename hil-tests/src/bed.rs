@@ -1,0 +1,245 @@
+//! Agents as processes on loopback, each with a state directory of its own. Dropping the bed ends them all.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything that a mesh does by itself may take before a test fails. Debug builds on two busy cores are slow.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// A mesh under test.
+#[derive(Debug)]
+pub struct Bed {
+    directory: TempDir,
+    /// Its agents, in the order they were started.
+    pub agents: Vec<Agent>,
+}
+
+/// One agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its name in the mesh.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its gossip listens.
+    pub gossip: SocketAddr,
+    /// Its process, while it runs.
+    pub process: Option<Child>,
+}
+
+impl Default for Bed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bed {
+    /// A bed without agents.
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory can be made"), agents: Vec::new() }
+    }
+
+    /// A mesh of so many agents, up and with all of its voters.
+    pub fn mesh(count: usize) -> Self {
+        let mut bed = Self::new();
+        for _ in 0..count {
+            bed.start();
+        }
+        bed.wait_until_whole();
+        bed
+    }
+
+    /// Starts one more agent; all but the first are told of the first.
+    pub fn start(&mut self) -> usize {
+        let number = self.agents.len();
+        let agent = Agent {
+            name: format!("node-{}", number + 1),
+            address: free_address(),
+            gossip: free_address(),
+            process: None,
+        };
+        self.agents.push(agent);
+        self.restart(number);
+        number
+    }
+
+    /// Starts an agent again, on its old addresses and state directory.
+    pub fn restart(&mut self, number: usize) {
+        let peer = self.agents.iter().enumerate().find(|(at, agent)| *at != number && agent.process.is_some());
+        let peer = peer.map(|(_, agent)| agent.address.to_string());
+        let agent = &self.agents[number];
+        let log = std::fs::File::options().create(true).append(true).open(self.path(&format!("{}.log", agent.name)));
+        let mut command = clean(Command::new(binary()));
+        command
+            .args(["agent", "--name", &agent.name])
+            .args(["--listen", &agent.address.to_string(), "--gossip-listen", &agent.gossip.to_string()])
+            .args(peer.iter().flat_map(|peer| ["--peer", peer.as_str()]))
+            .arg("--state-dir")
+            .arg(self.state_dir(number))
+            .arg("--end-with-parent")
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log can be written"));
+        self.agents[number].process = Some(command.spawn().expect("the agent starts"));
+        let marker = self.state_dir(number).join("address");
+        self.wait("the agent answers", || marker.exists() && self.try_cli_at(number, &["node", "status"]).is_ok());
+    }
+
+    /// Waits until every running agent is up in the mesh, there is a leader, and as many vote as should.
+    pub fn wait_until_whole(&self) {
+        let running = self.agents.iter().filter(|agent| agent.process.is_some()).count();
+        // The largest odd number up to three.
+        let voters = if running >= 3 { 3 } else { 1 };
+        self.wait("the mesh is whole", || {
+            self.running().all(|number| {
+                let mesh = self.json_at(number, &["node", "status"]);
+                let nodes = mesh["nodes"].as_array().cloned().unwrap_or_default();
+                let up = nodes.iter().filter(|node| node["up"] == true).count();
+                let votes = |seat: &str| seat == "leader" || seat == "voter";
+                let voting = nodes.iter().filter(|node| votes(node["seat"].as_str().unwrap_or("-"))).count();
+                up == running && voting >= voters && !mesh["leader"].is_null()
+            })
+        });
+    }
+
+    /// The agents that run.
+    pub fn running(&self) -> impl Iterator<Item = usize> {
+        let running = self.agents.iter().enumerate().filter(|(_, agent)| agent.process.is_some());
+        running.map(|(number, _)| number)
+    }
+
+    /// The first agent that runs.
+    pub fn any(&self) -> usize {
+        self.running().next().expect("an agent runs")
+    }
+
+    /// A command that talks to one agent.
+    pub fn command_at(&self, number: usize, arguments: &[&str]) -> Command {
+        let mut command = clean(Command::new(binary()));
+        command.args(["--address", &self.agents[number].address.to_string()]).args(arguments);
+        command
+    }
+
+    /// What a command that talks to one agent prints, or its error text.
+    pub fn try_cli_at(&self, number: usize, arguments: &[&str]) -> Result<String, String> {
+        said(&output(&mut self.command_at(number, arguments)))
+    }
+
+    /// What a command prints that must succeed.
+    pub fn cli(&self, arguments: &[&str]) -> String {
+        match self.try_cli_at(self.any(), arguments) {
+            Ok(text) => text,
+            Err(error) => panic!("skein {arguments:?} failed: {error}\n{}", self.logs()),
+        }
+    }
+
+    /// The JSON that a command prints at one agent; null where it fails.
+    pub fn json_at(&self, number: usize, arguments: &[&str]) -> serde_json::Value {
+        let text = self.try_cli_at(number, &[arguments, &["--json"]].concat()).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// The same at any agent.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        self.json_at(self.any(), arguments)
+    }
+
+    /// Waits for a condition.
+    pub fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
+        if !wait_for(condition) {
+            panic!("{what}: not within {} s\n{}", WAIT_MAX.as_secs(), self.logs());
+        }
+    }
+
+    /// The state directory of an agent.
+    pub fn state_dir(&self, number: usize) -> PathBuf {
+        self.path(&self.agents[number].name)
+    }
+
+    /// A path of the bed's own.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The ends of all logs, for a failing test.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for agent in &self.agents {
+            let log = std::fs::read_to_string(self.path(&format!("{}.log", agent.name))).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(30)..];
+            text += &format!("--- {} ---\n{}\n", agent.name, last.join("\n"));
+        }
+        text
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for process in self.agents.iter_mut().filter_map(|agent| agent.process.as_mut()) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Waits for a condition, for at most [`WAIT_MAX`]; whether it came.
+pub fn wait_for(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + WAIT_MAX;
+    while Instant::now() < deadline {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    false
+}
+
+/// The binary under test: the one that `cargo xtask test` built, or the one beside this test.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("SKEIN_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test has a file");
+    let beside = test.ancestors().nth(2).map(|target| target.join("skein")).filter(|path| path.exists());
+    beside.expect("no skein binary: run `cargo build -p skein-agent`, or `cargo xtask test`, which does")
+}
+
+/// A command without the settings of whoever runs the tests, in a directory without a settings file.
+pub fn clean(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SKEIN_")) {
+        command.env_remove(name);
+    }
+    command.current_dir("/");
+    command
+}
+
+/// Runs a command to its end.
+pub fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the command starts")
+}
+
+/// Standard output of a command that succeeded, or standard error of one that did not.
+pub fn said(output: &Output) -> Result<String, String> {
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// A UDP address on loopback that nobody uses now.
+pub fn free_address() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
