@@ -22,9 +22,9 @@ use skein_targets::{ElementType, Input, Manifest, Model, ModelSource, TargetKind
 /// Runs of which the median is told.
 const RUNS: usize = 5;
 /// Tasks in a run at concurrency 1.
-const TASKS: usize = 2_000;
+const TASKS: u32 = 2_000;
 /// Tasks before the first that counts.
-const WARM_UP: usize = 500;
+const WARM_UP: u32 = 500;
 /// Tasks under way in the throughput run.
 const UNDER_WAY: usize = 32;
 /// What the mesh should add at most within a node, and between two, in microseconds. Triton's HTTP adds 130 to 230.
@@ -36,7 +36,7 @@ const SHAPE: [usize; 2] = [1, 4];
 const NUMBERS: [f32; 4] = [1.0, -2.0, 3.0, -4.0];
 
 fn main() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure())?.print("dispatch");
     Ok(())
 }
@@ -87,7 +87,7 @@ fn bare() -> anyhow::Result<Vec<f64>> {
     let source = ModelSource { file: &file, manifest: Manifest::default(), labels: Vec::new() };
     let model = Model::load(TargetKind::Tract, source)?;
     let bytes = payload();
-    let mut times = Vec::with_capacity(TASKS);
+    let mut times = Vec::with_capacity(TASKS as usize);
     for turn in 0..WARM_UP + TASKS {
         let begin = Instant::now();
         let input = TensorView { element: ElementType::F32, shape: &SHAPE, bytes: &bytes };
@@ -101,7 +101,7 @@ fn bare() -> anyhow::Result<Vec<f64>> {
 
 /// The bare limit of the way: a request that the agent answers out of its memory.
 async fn round_trips(client: &Client) -> anyhow::Result<Vec<f64>> {
-    let mut times = Vec::with_capacity(TASKS);
+    let mut times = Vec::with_capacity(TASKS as usize);
     for turn in 0..WARM_UP + TASKS {
         let begin = Instant::now();
         client.hello().await?;
@@ -115,7 +115,7 @@ async fn round_trips(client: &Client) -> anyhow::Result<Vec<f64>> {
 /// One task at a time.
 async fn latencies(client: Client, session: SessionId) -> anyhow::Result<Vec<f64>> {
     let mut stream = TaskStream::open(client, session, Order::AsReady).await?;
-    let mut times = Vec::with_capacity(TASKS);
+    let mut times = Vec::with_capacity(TASKS as usize);
     for turn in 0..WARM_UP + TASKS {
         let begin = Instant::now();
         submit(&mut stream).await?;
@@ -138,7 +138,7 @@ async fn throughput(client: Client, session: SessionId) -> anyhow::Result<f64> {
         take(&mut stream).await?;
         submit(&mut stream).await?;
     }
-    let rate = (TASKS * 4) as f64 / begin.elapsed().as_secs_f64();
+    let rate = f64::from(TASKS * 4) / begin.elapsed().as_secs_f64();
     while stream.next().await?.is_some() {}
     Ok(rate)
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 /// One number.
 #[derive(Debug, Serialize)]
 pub(crate) struct Metric {
-    metric: &'static str,
+    #[serde(rename = "metric")]
+    name: &'static str,
     value: f64,
     unit: &'static str,
     goal: Option<f64>,
@@ -13,8 +14,8 @@ pub(crate) struct Metric {
 }
 
 impl Metric {
-    pub(crate) fn new(metric: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { metric, value: (value * 100.0).round() / 100.0, unit, goal: None, ok: true }
+    pub(crate) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
+        Self { name, value: (value * 100.0).round() / 100.0, unit, goal: None, ok: true }
     }
 
     /// It is well when it is at most this.
@@ -42,10 +43,16 @@ impl Report {
             return;
         }
         println!("| {bench} | value | unit | goal | |\n| --- | ---: | --- | ---: | --- |");
-        for Metric { metric, value, unit, goal, ok } in &self.0 {
+        for Metric { name, value, unit, goal, ok } in &self.0 {
             let goal_text = goal.map_or(String::new(), |goal| format!("≤ {goal}"));
-            let verdict = if goal.is_none() { "" } else if *ok { "met" } else { "missed" };
-            println!("| {metric} | {value} | {unit} | {goal_text} | {verdict} |");
+            let verdict = if goal.is_none() {
+                ""
+            } else if *ok {
+                "met"
+            } else {
+                "missed"
+            };
+            println!("| {name} | {value} | {unit} | {goal_text} | {verdict} |");
         }
     }
 }

@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::Client;
 use crate::config::LISTEN;
-use output::Output;
 pub(crate) use model::read_manifest;
+use output::Output;
 pub(crate) use output::table;
 
 mod agent;
@@ -49,7 +49,7 @@ pub(crate) struct Common {
     /// Print only what a script needs, such as the new session's number
     #[arg(long, short, global = true, conflicts_with = "json")]
     quiet: bool,
-    /// What to log to standard error, as in debug or warn,skein_agent=debug
+    /// What to log to standard error, as in `debug` or `warn,skein_agent=debug`
     #[arg(long, env = "SKEIN_LOG", global = true, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -103,8 +103,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = start_log(cli.common.log.as_deref()) {
         return finish(Err(error));
     }
-    // Two threads: control is never stuck behind a payload that is being copied, and an idle agent stays small.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // One thread: a task on its way through an agent crosses several async tasks, and handing it from one thread to another each
+    // time costs more than a second core gains; what is heavy runs in worker processes.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     finish(match runtime {
         Ok(runtime) => runtime.block_on(execute(cli)),
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the async runtime")),

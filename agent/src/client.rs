@@ -163,10 +163,7 @@ impl Client {
     }
 }
 
-async fn dial_any(
-    endpoint: &Endpoint,
-    addresses: &[SocketAddr],
-) -> Result<(SocketAddr, Connection), ClientError> {
+async fn dial_any(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<(SocketAddr, Connection), ClientError> {
     let mut last = ClientError::NoAddress;
     for address in addresses {
         match endpoint.dial(*address, None).await {

@@ -15,10 +15,9 @@ use thiserror::Error;
 /// The key's file in the state directory, PKCS #8 in PEM.
 const FILE: &str = "identity.pem";
 /// What stands before the 32 secret bytes in the PKCS #8 form of an Ed25519 key (RFC 8410, section 7).
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
-/// What stands before the 32 public bytes in the SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4).
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// What stands before the 32 public bytes in the `SubjectPublicKeyInfo` of an Ed25519 key (RFC 8410, section 4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Why there is no identity.
@@ -97,7 +96,8 @@ impl Identity {
         let refused = |error: rcgen::Error| IdentityError::Key(error.to_string());
         let key = PrivatePkcs8KeyDer::from([PKCS8_PREFIX.as_slice(), &seed].concat());
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519).map_err(refused)?;
-        let public = key.der_bytes().try_into().map_err(|_| IdentityError::Key("its public half is too long".into()))?;
+        let public =
+            key.der_bytes().try_into().map_err(|_| IdentityError::Key("its public half is too long".into()))?;
         let certificate = CertificateParams::new(vec!["skein".into()]).and_then(|params| params.self_signed(&key));
         Ok(Self { seed, public, certificate: certificate.map_err(refused)?.der().clone() })
     }

@@ -4,6 +4,7 @@
 //! the plan, and, while this agent leads, what the leader owes the mesh ([`lead`]). Everything slow runs beside the loop and
 //! comes back as news.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
@@ -53,6 +54,8 @@ pub struct Runtime {
     gossip: Gossip,
     supervisor: Supervisor,
     lead: Option<Lead>,
+    /// Nodes whose process is known to be gone, and since when: most often the leader before this one.
+    gone: BTreeMap<NodeId, Millis>,
     settle: mpsc::UnboundedSender<Settled>,
     settled: mpsc::UnboundedReceiver<Settled>,
     joiner: join::Joiner,
@@ -79,6 +82,7 @@ impl Runtime {
             gossip,
             supervisor,
             lead: None,
+            gone: BTreeMap::new(),
             settle,
             settled,
             joiner,
@@ -178,24 +182,39 @@ impl Runtime {
             }
             return;
         }
-        let lead = self.lead.get_or_insert_with(|| {
+        if self.lead.is_none() {
             tracing::info!(term = role.term, "this node leads");
-            Lead::new(now, Millis(self.config.down_after.as_millis() as u64), &self.api, &self.spec)
-        });
-        lead.step(now, role, &self.settle);
+            let mut lead = Lead::new(now, self.down_after(), &self.api, &self.spec);
+            self.forget_old_losses(now);
+            self.gone.keys().for_each(|node| lead.gone(*node));
+            self.lead = Some(lead);
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.step(now, role, &self.settle);
+        }
     }
 
     fn observe(&mut self, node: NodeId) {
         let now = self.now();
+        self.gone.remove(&node);
         if let Some(lead) = &mut self.lead {
             lead.observe(now, node);
         }
     }
 
     fn on_gone(&mut self, node: NodeId) {
+        let now = self.now();
+        self.forget_old_losses(now);
+        self.gone.insert(node, now);
         if let Some(lead) = &mut self.lead {
             lead.gone(node);
         }
+    }
+
+    /// A loss from long ago says nothing of now: an election would have been over.
+    fn forget_old_losses(&mut self, now: Millis) {
+        let most = Millis(self.down_after().0.saturating_mul(3));
+        self.gone.retain(|_, since| now.since(*since) < most);
     }
 
     fn on_worker(&mut self, worker: WorkerId, event: WorkerEvent) {
@@ -280,6 +299,10 @@ impl Runtime {
         // A due time that lies behind us was acted on; do not spin on it.
         let wake = wake.max(self.now() + Millis(1));
         self.begin + Duration::from_millis(wake.0)
+    }
+
+    fn down_after(&self) -> Millis {
+        Millis(u64::try_from(self.config.down_after.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn now(&self) -> Millis {

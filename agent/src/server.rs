@@ -15,9 +15,7 @@ use crate::api::{Answer, ApiError, Change, Request};
 use crate::frame::{self, Frame};
 use crate::gateway::{Gateway, serve_client, serve_worker};
 use crate::gossip::Gossip;
-use crate::link::{
-    Endpoint, HelloAnswer, LinkError, ModelPut, Open, Stream, peer_node, receive_beats, send_message,
-};
+use crate::link::{Endpoint, HelloAnswer, LinkError, ModelPut, Open, Stream, peer_node, receive_beats, send_message};
 use crate::worker::host::Host;
 
 /// Connections at once: every node of a large mesh and many clients. Beyond it a newcomer is refused at once.

@@ -151,9 +151,8 @@ impl Bed {
 
     /// Waits for a condition.
     pub fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
-        if !wait_for(condition) {
-            panic!("{what}: not within {} s\n{}", WAIT_MAX.as_secs(), self.logs());
-        }
+        let came = wait_for(condition);
+        assert!(came, "{what}: not within {} s\n{}", WAIT_MAX.as_secs(), self.logs());
     }
 
     /// The state directory of an agent.

@@ -45,7 +45,9 @@ impl Api {
         match request {
             Request::NodeStatus => Ok(Answer::Nodes(self.seat.read(|state| status::mesh(state, self.node, &role)))),
             Request::ModelList => Ok(Answer::Models(self.seat.read(status::models))),
-            Request::SessionStatus(None) => Ok(Answer::Sessions(self.seat.read(|state| status::sessions(state, now())))),
+            Request::SessionStatus(None) => {
+                Ok(Answer::Sessions(self.seat.read(|state| status::sessions(state, now()))))
+            }
             Request::SessionStatus(Some(id)) => {
                 let found = self.seat.read(|state| status::session(state, now(), id));
                 found.map(|session| Answer::Sessions(vec![session])).ok_or(ApiError::Refused(Refusal::NoSession(id)))
@@ -63,7 +65,8 @@ impl Api {
     async fn change(&self, change: Change) -> Result<Answer, ApiError> {
         let deadline = Instant::now() + CHANGE_TIME_MAX;
         let mut last = ApiError::Unavailable(
-            "the mesh has no leader now: more than half of its voters must be up; `skein node status` shows them".into(),
+            "the mesh has no leader now: more than half of its voters must be up; `skein node status` shows them"
+                .into(),
         );
         while Instant::now() < deadline {
             let role = self.seat.role();
@@ -82,7 +85,8 @@ impl Api {
     }
 
     async fn pass_on(&self, leader: NodeId, change: Change) -> Result<Answer, ApiError> {
-        let unavailable = |reason: String| ApiError::Unavailable(format!("the leader {leader} cannot be asked: {reason}"));
+        let unavailable =
+            |reason: String| ApiError::Unavailable(format!("the leader {leader} cannot be asked: {reason}"));
         let exchange = async {
             let connection = self.pool.connection(leader).await?;
             ask::<Result<Answer, ApiError>>(&connection, &Open::Api(Request::Change(change)), Bytes::new()).await
@@ -135,7 +139,8 @@ impl Api {
             manifest: put.manifest.clone(),
             labels: put.labels.map(|labels| self.blobs.path(labels.digest)),
         };
-        let checked = check(load).await.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
+        let checked =
+            check(load).await.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
         let ModelPut { name, manifest, file, labels } = put;
         let spec = ModelSpec { name, file, labels, manifest };
         match self.answer(Request::Change(Change::ModelAdd(spec)), false).await? {
@@ -149,7 +154,8 @@ impl Api {
     /// Asks an agent elsewhere to let this node in.
     pub async fn join(&self, connection: &quinn::Connection, spec: NodeSpec) -> Result<(), String> {
         let open = Open::Api(Request::Change(Change::Join(spec)));
-        let (answer, _) = ask::<Result<Answer, ApiError>>(connection, &open, Bytes::new()).await.map_err(|e| e.to_string())?;
+        let (answer, _) =
+            ask::<Result<Answer, ApiError>>(connection, &open, Bytes::new()).await.map_err(|e| e.to_string())?;
         answer.map(drop).map_err(|error| error.to_string())
     }
 }
@@ -161,7 +167,9 @@ pub async fn propose(seat: &Seat, command: Command) -> Result<Vec<Event>, ApiErr
         Err(_) => Err(ApiError::Unavailable(
             "the change was not committed in time: fewer than half of the voters answer; it may still be".into(),
         )),
-        Ok(Err(ProposeError::NotLeader { .. })) => Err(ApiError::Unavailable("this agent does not lead any more".into())),
+        Ok(Err(ProposeError::NotLeader { .. })) => {
+            Err(ApiError::Unavailable("this agent does not lead any more".into()))
+        }
         Ok(Err(error)) => Err(ApiError::Unavailable(error.to_string())),
         Ok(Ok(Err(refusal))) => Err(ApiError::Refused(refusal)),
         Ok(Ok(Ok(events))) => Ok(events),
@@ -202,10 +210,13 @@ fn check_put(put: &ModelPut) -> Result<(), ApiError> {
     if !is_name(&put.name) {
         return Err(ApiError::Refused(Refusal::BadName(put.name.chars().take(80).collect())));
     }
-    let manifest = Manifest::parse(&put.manifest).map_err(|error| ApiError::Invalid(format!("the manifest: {error}")))?;
+    let manifest =
+        Manifest::parse(&put.manifest).map_err(|error| ApiError::Invalid(format!("the manifest: {error}")))?;
     let labels: Option<Blob> = put.labels;
     match (manifest.labels_file(), labels) {
-        (Some(file), None) => Err(ApiError::Invalid(format!("the manifest names the labels {file}, which did not come"))),
+        (Some(file), None) => {
+            Err(ApiError::Invalid(format!("the manifest names the labels {file}, which did not come")))
+        }
         (None, Some(_)) => Err(ApiError::Invalid("labels came that the manifest does not name".into())),
         _ => Ok(()),
     }

@@ -21,7 +21,8 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) async fn run(common: &Common, arguments: DemoArgs) -> anyhow::Result<ExitCode> {
-    let options = Options { tasks: arguments.tasks, material: arguments.material, progress: common.output() == Output::Table };
+    let options =
+        Options { tasks: arguments.tasks, material: arguments.material, progress: common.output() == Output::Table };
     let report = demo::run(options).await?;
     common.output().show(&report)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

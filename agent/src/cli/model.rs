@@ -81,12 +81,7 @@ impl Show for ModelAdded {
     fn table(&self) -> String {
         let tensors = |specs: &[TensorSpec]| specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let known = if self.known { "was there already" } else { "is added" };
-        format!(
-            "Model {} {known}\n  takes {}\n  gives {}",
-            self.model,
-            tensors(&self.inputs),
-            tensors(&self.outputs)
-        )
+        format!("Model {} {known}\n  takes {}\n  gives {}", self.model, tensors(&self.inputs), tensors(&self.outputs))
     }
 
     fn quiet(&self) -> String {

@@ -41,7 +41,8 @@ impl Fleet {
     /// No agents yet; they will run this program.
     pub fn new(program: PathBuf) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("skein-demo-").tempdir();
-        let directory = directory.context("cannot make a temporary directory; set TMPDIR to one that can be written to")?;
+        let directory =
+            directory.context("cannot make a temporary directory; set TMPDIR to one that can be written to")?;
         Ok(Self { program, directory, agents: Vec::new() })
     }
 
@@ -122,7 +123,8 @@ impl Fleet {
     pub fn end(self) {}
 
     fn spawn(&self, name: &str, listen: SocketAddr, peer: Option<SocketAddr>) -> anyhow::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.log(name)).context("cannot write an agent's log")?;
+        let log =
+            File::options().create(true).append(true).open(self.log(name)).context("cannot write an agent's log")?;
         let mut command = Command::new(&self.program);
         // The demo is itself and nothing else: what is set for agents on this machine does not apply to it.
         let foreign = std::env::vars_os().map(|(name, _)| name);

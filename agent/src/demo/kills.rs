@@ -48,8 +48,8 @@ pub(super) async fn cast(client: &Client, session: SessionId) -> anyhow::Result<
     let leads = |node: NodeId| status.leader == Some(node);
     let worker = workers.iter().map(|worker| worker.node).find(|node| !leads(*node));
     let worker = worker.context("no worker stands beside the leader: were the workers spread over nodes?")?;
-    let others = status.nodes.iter().map(|node| node.node).filter(|node| *node != worker && !leads(*node));
-    let gateway = others.last().context("there is no third agent")?;
+    let mut others = status.nodes.iter().map(|node| node.node).filter(|node| *node != worker && !leads(*node));
+    let gateway = others.next_back().context("there is no third agent")?;
     Ok(Cast { worker, gateway })
 }
 
@@ -66,7 +66,9 @@ pub(super) async fn carry_out(
     let gateway = fleet.address_of(cast.gateway).context("the gateway is gone")?;
     let client = Client::connect(&[gateway]).await?;
     let names: Vec<_> = mesh::status(&client).await?.nodes.into_iter().map(|node| (node.node, node.name)).collect();
-    let name = |id: NodeId| names.iter().find(|(node, _)| *node == id).map_or_else(|| id.to_string(), |(_, name)| name.clone());
+    let name = |id: NodeId| {
+        names.iter().find(|(node, _)| *node == id).map_or_else(|| id.to_string(), |(_, name)| name.clone())
+    };
 
     progress.wait_for(|delivered| *delivered >= tasks / 2).await.context("the stream ended before it was half way")?;
     let at = fleet.kill(cast.worker)?;

@@ -75,8 +75,9 @@ impl Material {
 fn usual_place() -> Option<PathBuf> {
     let here = std::env::current_dir().ok();
     let program = std::env::current_exe().ok();
-    let above = [here, program].into_iter().flatten().flat_map(|path| {
-        path.ancestors().map(|ancestor| ancestor.join("material")).collect::<Vec<_>>()
-    });
+    let above = [here, program]
+        .into_iter()
+        .flatten()
+        .flat_map(|path| path.ancestors().map(|ancestor| ancestor.join("material")).collect::<Vec<_>>());
     above.chain([PathBuf::from("/usr/share/skein/material")]).find(|place| place.join(EXPECTED).is_file())
 }

@@ -85,7 +85,8 @@ impl Report {
         let distinct: BTreeSet<u64> = results().map(|result| result.sequence.0).collect();
         let done = results().filter(|result| result.result.is_ok()).count() as u64;
         let delivered = record.results.len() as u64;
-        let pictures: Vec<Seen> = material.pictures.iter().enumerate().map(|(at, _)| seen(material, record, at)).collect();
+        let pictures: Vec<Seen> =
+            material.pictures.iter().enumerate().map(|(at, _)| seen(material, record, at)).collect();
         let answers: u64 = pictures.iter().map(|seen| seen.answers).sum();
         let right: u64 = pictures.iter().map(|seen| seen.right).sum();
         let latencies = results().map(|result| ms(result.latency)).collect();
@@ -117,8 +118,8 @@ impl Report {
             killed: [kills.worker.name.clone(), kills.leader.name.clone()],
             pictures,
         };
-        report.ok = report.submitted == report.done
-            && report.failed + report.lost + report.duplicates + report.wrong == 0;
+        report.ok =
+            report.submitted == report.done && report.failed + report.lost + report.duplicates + report.wrong == 0;
         report
     }
 
@@ -176,9 +177,9 @@ fn seen(material: &Material, record: &Record, at: usize) -> Seen {
     };
     let last = mine().last().and_then(|(_, result)| best(result));
     let answers = mine().filter(|(_, result)| result.result.is_ok());
-    let right = answers.clone().filter(|(_, result)| {
-        best(result).is_some_and(|best| is_right(material, picture, best.index, best.score))
-    });
+    let right = answers
+        .clone()
+        .filter(|(_, result)| best(result).is_some_and(|best| is_right(material, picture, best.index, best.score)));
     Seen {
         file: picture.expected.file.clone(),
         label: last.as_ref().map_or("-".into(), |class| class.label.clone()),
@@ -196,7 +197,8 @@ fn is_right(material: &Material, picture: &Picture, class: u32, score: f32) -> b
 fn by_node(record: &Record, kills: &Kills) -> BTreeMap<String, u64> {
     let mut tasks: BTreeMap<String, u64> = kills.names.iter().map(|(_, name)| (name.clone(), 0)).collect();
     for (_, node) in record.results.iter().filter_map(|(_, result)| result.worker) {
-        let name = kills.names.iter().find(|(id, _)| *id == node).map_or_else(|| node.to_string(), |(_, name)| name.clone());
+        let name =
+            kills.names.iter().find(|(id, _)| *id == node).map_or_else(|| node.to_string(), |(_, name)| name.clone());
         *tasks.entry(name).or_default() += 1;
     }
     tasks

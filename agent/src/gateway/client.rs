@@ -41,12 +41,12 @@ pub async fn serve_client(gateway: &Gateway, seat: &Seat, stream: Stream, open: 
     send_message(&mut send, &ToClient::Opened(Ok(())), Bytes::new()).await?;
     // A refusal goes out at once, past the results in their queue: both write to the same stream.
     let send = Arc::new(Mutex::new(send));
-    let window = Arc::new(Semaphore::new(WINDOW));
+    let window = Arc::new(Semaphore::new(usize::from(WINDOW)));
     let writer = tokio::spawn(write_results(session.clone(), send.clone(), deliveries, window.clone()));
     let read = read_tasks(gateway, &session, recv, &open, &send, &window).await;
     if read.is_ok() {
         // The client will send no more. When the whole window is free, every result was written.
-        let _ = window.acquire_many(WINDOW as u32).await;
+        let _ = window.acquire_many(u32::from(WINDOW)).await;
     }
     // From here on nothing is delivered, so the writer ends.
     let ledger = session.close(open.stream, number);

@@ -19,7 +19,7 @@ use crate::worker::host::{Attempt, AttemptEnd, Port};
 use crate::worker::protocol::{AnswerKind, InputKind};
 
 /// Tasks that one client stream may have in house; the gateway reads no further until one was given back.
-pub(super) const WINDOW: usize = 256;
+pub(super) const WINDOW: u16 = 256;
 /// Clients that one session may have at one gateway.
 const STREAMS_MAX: usize = 64;
 /// A task whose worker was lost so often is reported as failed.
@@ -72,7 +72,11 @@ struct Client {
 
 impl Session {
     pub(super) fn new(id: SessionId, node: NodeId) -> Self {
-        let limits = Limits { tasks_max: STREAMS_MAX * WINDOW, streams_max: STREAMS_MAX, attempts_max: ATTEMPTS_MAX };
+        let limits = Limits {
+            tasks_max: STREAMS_MAX * usize::from(WINDOW),
+            streams_max: STREAMS_MAX,
+            attempts_max: ATTEMPTS_MAX,
+        };
         let inner = Inner {
             dispatcher: Dispatcher::new(limits),
             planned: HashMap::new(),
@@ -84,11 +88,7 @@ impl Session {
     }
 
     /// These workers are ready by the plan; `keep` starts the task that keeps the way to a new one.
-    pub(super) fn on_plan(
-        &self,
-        ready: &HashMap<WorkerId, NodeId>,
-        keep: impl Fn(WorkerId, NodeId) -> AbortHandle,
-    ) {
+    pub(super) fn on_plan(&self, ready: &HashMap<WorkerId, NodeId>, keep: impl Fn(WorkerId, NodeId) -> AbortHandle) {
         let mut inner = self.lock();
         let gone: Vec<WorkerId> = inner.planned.keys().filter(|worker| !ready.contains_key(worker)).copied().collect();
         for worker in gone {
@@ -152,7 +152,7 @@ impl Session {
         inner.last_client += 1;
         let number = inner.last_client;
         // A client has at most as many tasks in house as its window, so there is always room.
-        let (deliveries, receiver) = mpsc::channel(WINDOW);
+        let (deliveries, receiver) = mpsc::channel(usize::from(WINDOW));
         inner.clients.insert(stream, Client { number, deliveries });
         Ok((number, receiver))
     }

@@ -22,12 +22,12 @@ pub(super) fn load(path: &Path) -> Vec<Multiaddr> {
             return Vec::new();
         }
     };
-    let parse = |line: &str| match line.parse() {
-        Ok(address) => Some(address),
-        Err(_) => {
+    let parse = |line: &str| {
+        let address = line.parse().ok();
+        if address.is_none() {
             tracing::warn!("a line of the peer cache {} is no address; it is left out", path.display());
-            None
         }
+        address
     };
     text.lines().filter_map(parse).collect()
 }

@@ -20,7 +20,8 @@ const STREAMS_MAX: u32 = 1024;
 /// What one stream may have under way: enough for a whole 6 MB frame, so that a large tensor does not stop half way.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// What a connection may have under way in all: the largest payload at least.
-const CONNECTION_WINDOW_BYTES: u32 = PAYLOAD_BYTES_MAX as u32;
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+const _: () = assert!(CONNECTION_WINDOW_BYTES as usize >= PAYLOAD_BYTES_MAX);
 /// Room for beats that were not taken out yet; each has about twenty bytes.
 const DATAGRAM_BUFFER_BYTES: usize = 16 << 10;
 

@@ -130,7 +130,8 @@ impl Search {
     async fn visit(&mut self, address: SocketAddr, joined: bool) -> Result<(), String> {
         let connection = self.api.pool.endpoint().dial(address, None).await.map_err(|error| error.to_string())?;
         let hello = Open::Hello(Hello { version: self.spec.version.clone() });
-        let (answer, _): (HelloAnswer, Bytes) = ask(&connection, &hello, Bytes::new()).await.map_err(|e| e.to_string())?;
+        let (answer, _): (HelloAnswer, Bytes) =
+            ask(&connection, &hello, Bytes::new()).await.map_err(|e| e.to_string())?;
         for multiaddress in &answer.gossip {
             self.gossip.dial(multiaddress);
         }

@@ -46,7 +46,15 @@ impl Lead {
     pub(super) fn new(now: Millis, down_after: Millis, api: &Api, own: &NodeSpec) -> Self {
         let seat = api.seat.clone();
         let liveness = seat.read(|state| Liveness::new(now, down_after, state));
-        Self { node: api.node, seat, own: own.clone(), liveness, heard: BTreeMap::new(), proposing: false, seating: false }
+        Self {
+            node: api.node,
+            seat,
+            own: own.clone(),
+            liveness,
+            heard: BTreeMap::new(),
+            proposing: false,
+            seating: false,
+        }
     }
 
     /// A node was heard.
@@ -171,7 +179,9 @@ fn log(event: &Event) {
         Event::NodeDown(node) => tracing::warn!(%node, "node is down"),
         Event::NodeUp(node) => tracing::info!(%node, "node is up again"),
         Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
-        Event::WorkerRemoved { worker, reason } => tracing::info!(worker = worker.0, "worker leaves the plan: {reason}"),
+        Event::WorkerRemoved { worker, reason } => {
+            tracing::info!(worker = worker.0, "worker leaves the plan: {reason}");
+        }
         Event::PlacementRefused { placement, reason } => tracing::warn!(?placement, "placement refused: {reason}"),
         other => tracing::debug!(event = ?other, "committed"),
     }

@@ -40,7 +40,8 @@ pub fn run() -> Result<(), FrameError> {
 
 fn prepare(load: &Load) -> Result<Model, String> {
     let target: TargetKind = load.target.parse().map_err(|error| format!("{error}"))?;
-    let manifest = Manifest::parse(&load.manifest).map_err(|error| format!("the manifest of {}: {error}", load.name))?;
+    let manifest =
+        Manifest::parse(&load.manifest).map_err(|error| format!("the manifest of {}: {error}", load.name))?;
     let labels = match &load.labels {
         None => Vec::new(),
         Some(path) => {
