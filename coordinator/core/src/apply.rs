@@ -115,6 +115,10 @@ fn model_add(state: &mut State, spec: &ModelSpec) -> Result<Vec<Event>, Refusal>
 
 fn session_create(state: &mut State, at: Millis, spec: &SessionSpec) -> Result<Vec<Event>, Refusal> {
     check_numbers(spec)?;
+    let same = |session: &Session| spec.claim.is_some() && session.claim == spec.claim;
+    if let Some((known, _)) = state.sessions.iter().find(|(_, session)| same(session)) {
+        return Ok(vec![Event::SessionCreated(*known)]);
+    }
     let Some((model, _)) = state.find_model(&spec.model) else {
         let known: BTreeSet<&str> = state.models.keys().map(|model| model.name.as_str()).collect();
         let known = known.iter().take(KNOWN_NAMES_MAX).map(ToString::to_string).collect();
@@ -125,6 +129,7 @@ fn session_create(state: &mut State, at: Millis, spec: &SessionSpec) -> Result<V
         fixed: spec.fixed,
         need: spec.need,
         target: spec.target.clone(),
+        claim: spec.claim,
         created: at,
         failures: BTreeMap::new(),
     };

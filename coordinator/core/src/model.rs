@@ -60,6 +60,11 @@ impl ModelSpec {
         blobs.extend(self.labels);
         blobs
     }
+
+    /// Whether a file of this content belongs to it.
+    pub fn holds(&self, digest: Digest) -> bool {
+        self.blobs().iter().any(|blob| blob.digest == digest)
+    }
 }
 
 /// One version of one named model.

@@ -29,6 +29,9 @@ pub struct SessionSpec {
     pub need: Resources,
     /// The way the model is run, by name.
     pub target: String,
+    /// A number that the client drew: asked again with the same number, because no answer came, the mesh still makes one
+    /// session. Without one, each request makes its own.
+    pub claim: Option<u64>,
 }
 
 /// A session that the mesh has taken in.
@@ -42,6 +45,8 @@ pub struct Session {
     pub need: Resources,
     /// See [`SessionSpec::target`].
     pub target: String,
+    /// See [`SessionSpec::claim`].
+    pub claim: Option<u64>,
     /// When it was created, in time since the Unix epoch.
     pub created: Millis,
     /// Nodes on which its workers failed of late.

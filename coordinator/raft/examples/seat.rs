@@ -1,11 +1,7 @@
 //! What one seat costs: memory, the time of a commit beside the disk's own, the file's growth, and an idle processor.
 //!
 //! `cargo run --release -p skein-raft --example seat [ENTRIES]`
-#![allow(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a measurement is its output, and a failed one may panic"
-)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement is its output, and a failed one may panic")]
 
 use std::fs;
 use std::io::Write;
@@ -50,10 +46,7 @@ async fn main() {
     println!("resident afterwards          {:>9.1} MB", resident_mb());
     let before = processor_ticks();
     tokio::time::sleep(Duration::from_secs(20)).await;
-    println!(
-        "idle for 20 s                {:>9.2} % of a core",
-        (processor_ticks() - before) / 20.0
-    );
+    println!("idle for 20 s                {:>9.2} % of a core", (processor_ticks() - before) / 20.0);
     println!("on disk                      {:>9.1} MB", bytes_mb(&state));
     seat.close().await;
     drop(seat);
@@ -71,10 +64,7 @@ fn join(node: u64) -> Entry {
         version: "0.1.0".into(),
         capability: Capability::default(),
     };
-    Entry {
-        at: Millis(node),
-        command: Command::NodeJoin(spec),
-    }
+    Entry { at: Millis(node), command: Command::NodeJoin(spec) }
 }
 
 fn fsync_p50(directory: &Path) -> Duration {
@@ -107,8 +97,6 @@ fn processor_ticks() -> f64 {
 
 #[allow(clippy::cast_precision_loss, reason = "megabytes with one decimal")]
 fn bytes_mb(directory: &Path) -> f64 {
-    let files = fs::read_dir(directory)
-        .unwrap()
-        .map(|file| file.unwrap().metadata().unwrap());
+    let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().metadata().unwrap());
     files.map(|file| file.len()).sum::<u64>() as f64 / 1_048_576.0
 }

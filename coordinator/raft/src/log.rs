@@ -40,11 +40,7 @@ pub(crate) struct Entries(Table);
 impl Log {
     /// Opens the log and reads all of it once: what cannot be read is found now, and not when it is needed.
     pub(crate) fn open(store: &Store) -> Result<Self, StoreError> {
-        let log = Self {
-            store: store.clone(),
-            entries: Entries(store.table("log")?),
-            meta: store.table("meta")?,
-        };
+        let log = Self { store: store.clone(), entries: Entries(store.table("log")?), meta: store.table("meta")? };
         check::check(&log)?;
         Ok(log)
     }
@@ -60,10 +56,7 @@ impl Log {
             Some(index) => self.entries.0.get::<LogEntry>(index)?.map(|entry| entry.log_id),
             None => None,
         };
-        Ok(LogState {
-            last_purged_log_id,
-            last_log_id: last.or(last_purged_log_id),
-        })
+        Ok(LogState { last_purged_log_id, last_log_id: last.or(last_purged_log_id) })
     }
 
     /// From the end backwards, so that a crash half way leaves no hole.
@@ -111,18 +104,13 @@ impl RaftLogStorage<Types> for Log {
     /// Not flushed at once: a lost mark is found again with the next quorum. It only lets a node that starts without a
     /// network know how far it had come.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
-        self.meta
-            .put(meta::COMMITTED, &committed)
-            .map_err(|error| writing(&error))?;
+        self.meta.put(meta::COMMITTED, &committed).map_err(|error| writing(&error))?;
         self.store.flush_soon();
         Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
-        let committed = self
-            .meta
-            .get::<Option<LogId>>(meta::COMMITTED)
-            .map_err(|error| reading(&error))?;
+        let committed = self.meta.get::<Option<LogId>>(meta::COMMITTED).map_err(|error| reading(&error))?;
         Ok(committed.flatten())
     }
 
@@ -132,10 +120,7 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         for entry in entries {
-            self.entries
-                .0
-                .put(entry.log_id.index, &entry)
-                .map_err(|error| writing(&error))?;
+            self.entries.0.put(entry.log_id.index, &entry).map_err(|error| writing(&error))?;
         }
         // openraft 0.9 waits for the call and the word alike, so there is nothing to win by returning earlier.
         let result = self.store.flush().await;

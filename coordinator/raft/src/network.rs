@@ -50,10 +50,7 @@ pub(crate) struct Network<T> {
 impl<T: Transport> Network<T> {
     /// `retry` is how long a peer that cannot be reached is left alone.
     pub(crate) fn new(transport: T, retry: Duration) -> Self {
-        Self {
-            transport: Arc::new(transport),
-            retry,
-        }
+        Self { transport: Arc::new(transport), retry }
     }
 }
 
@@ -61,11 +58,7 @@ impl<T: Transport> RaftNetworkFactory<Types> for Network<T> {
     type Network = Peer<T>;
 
     async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Peer<T> {
-        Peer {
-            transport: Arc::clone(&self.transport),
-            retry: self.retry,
-            target,
-        }
+        Peer { transport: Arc::clone(&self.transport), retry: self.retry, target }
     }
 }
 
@@ -107,26 +100,11 @@ impl<T: Transport> RaftNetwork<Types> for Peer<T> {
         request: InstallSnapshotRequest<Types>,
         _: RPCOption,
     ) -> Result<InstallSnapshotResponse<u64>, CallError<InstallSnapshotError>> {
-        let InstallSnapshotRequest {
-            vote,
-            meta,
-            offset,
-            data,
-            done,
-        } = request;
-        let piece = Piece {
-            vote,
-            meta,
-            offset,
-            data: Bytes(data),
-            done,
-        };
+        let InstallSnapshotRequest { vote, meta, offset, data, done } = request;
+        let piece = Piece { vote, meta, offset, data: Bytes(data), done };
         match self.call(Call::InstallSnapshot, &piece).await? {
             Ok(vote) => Ok(InstallSnapshotResponse { vote }),
-            Err(error) => Err(RPCError::RemoteError(RemoteError::new(
-                self.target,
-                RaftError::APIError(error),
-            ))),
+            Err(error) => Err(RPCError::RemoteError(RemoteError::new(self.target, RaftError::APIError(error)))),
         }
     }
 

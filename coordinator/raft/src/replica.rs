@@ -1,5 +1,7 @@
 //! This node's copy of the replicated state.
 
+#![expect(clippy::result_large_err, reason = "openraft's error, as its traits ask for it")]
+
 mod snapshots;
 
 use std::io::Cursor;
@@ -68,17 +70,10 @@ impl Replica {
     pub(crate) fn open(store: &Store) -> Result<Self, StoreError> {
         let snapshots = Arc::new(Snapshots::open(store)?);
         let copy = match snapshots.restore()? {
-            Some((meta, state)) => Copy {
-                state,
-                applied: meta.last_log_id,
-                membership: meta.last_membership,
-            },
+            Some((meta, state)) => Copy { state, applied: meta.last_log_id, membership: meta.last_membership },
             None => Copy::default(),
         };
-        let shared = Arc::new(Shared {
-            copy: RwLock::new(copy),
-            changes: watch::Sender::new(0),
-        });
+        let shared = Arc::new(Shared { copy: RwLock::new(copy), changes: watch::Sender::new(0) });
         Ok(Self { shared, snapshots })
     }
 
@@ -99,10 +94,7 @@ impl Copy {
             // A panic would end openraft's task without a word, and the seat would wait for ever.
             EntryPayload::Normal(command) => {
                 catch_unwind(AssertUnwindSafe(|| skein_core::apply(&mut self.state, &command))).map_err(|_| {
-                    let why = format!(
-                        "applying entry {} panicked; please report this with the log above",
-                        id.index
-                    );
+                    let why = format!("applying entry {} panicked; please report this with the log above", id.index);
                     StorageIOError::apply(id, AnyError::error(why))
                 })?
             }
@@ -134,10 +126,7 @@ impl RaftStateMachine<Types> for Replica {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder {
-            shared: Arc::clone(&self.shared),
-            snapshots: Arc::clone(&self.snapshots),
-        }
+        Builder { shared: Arc::clone(&self.shared), snapshots: Arc::clone(&self.snapshots) }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError> {
@@ -153,15 +142,8 @@ impl RaftStateMachine<Types> for Replica {
         let state = codec::decode(&data)
             .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), AnyError::new(&error)))?;
         // On the disk first: openraft drops the log that led here as soon as this returns.
-        self.snapshots
-            .save(meta, &data)
-            .await
-            .map_err(|error| writing(&error))?;
-        let copy = Copy {
-            state,
-            applied: meta.last_log_id,
-            membership: meta.last_membership.clone(),
-        };
+        self.snapshots.save(meta, &data).await.map_err(|error| writing(&error))?;
+        let copy = Copy { state, applied: meta.last_log_id, membership: meta.last_membership.clone() };
         *self.shared.copy_mut() = copy;
         self.shared.changed();
         Ok(())
@@ -169,10 +151,7 @@ impl RaftStateMachine<Types> for Replica {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
         let current = self.snapshots.current().map_err(|error| reading(&error))?;
-        Ok(current.map(|(meta, data)| Snapshot {
-            meta,
-            snapshot: Box::new(Cursor::new(data)),
-        }))
+        Ok(current.map(|(meta, data)| Snapshot { meta, snapshot: Box::new(Cursor::new(data)) }))
     }
 }
 
@@ -187,24 +166,13 @@ impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
         let (meta, data) = {
             let copy = self.shared.copy();
-            let snapshot_id = copy
-                .applied
-                .map_or_else(|| "0".into(), |id| format!("{}-{}", id.leader_id.term, id.index));
+            let snapshot_id =
+                copy.applied.map_or_else(|| "0".into(), |id| format!("{}-{}", id.leader_id.term, id.index));
             let last_membership = copy.membership.clone();
-            let meta = SnapshotMeta {
-                last_log_id: copy.applied,
-                last_membership,
-                snapshot_id,
-            };
+            let meta = SnapshotMeta { last_log_id: copy.applied, last_membership, snapshot_id };
             (meta, codec::encode(&copy.state))
         };
-        self.snapshots
-            .save(&meta, &data)
-            .await
-            .map_err(|error| writing(&error))?;
-        Ok(Snapshot {
-            meta,
-            snapshot: Box::new(Cursor::new(data)),
-        })
+        self.snapshots.save(&meta, &data).await.map_err(|error| writing(&error))?;
+        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(data)) })
     }
 }

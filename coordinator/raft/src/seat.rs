@@ -75,14 +75,10 @@ impl Seat {
     /// Founds a mesh with this node as its only voter, and returns when it leads. Allowed only on a seat that belongs to
     /// no mesh.
     pub async fn found(&self) -> Result<(), SeatError> {
-        self.0
-            .raft
-            .initialize(BTreeSet::from([self.0.node.0]))
-            .await
-            .map_err(|error| match error {
-                RaftError::APIError(_) => SeatError::AlreadyMember,
-                RaftError::Fatal(fatal) => fatal.into(),
-            })?;
+        self.0.raft.initialize(BTreeSet::from([self.0.node.0])).await.map_err(|error| match error {
+            RaftError::APIError(_) => SeatError::AlreadyMember,
+            RaftError::Fatal(fatal) => fatal.into(),
+        })?;
         let mut roles = self.roles();
         let led = roles.wait_for(|role| role.is_leader || role.failure.is_some()).await;
         match led.map(|role| role.failure.clone()) {
@@ -99,16 +95,13 @@ impl Seat {
     pub async fn propose(&self, entry: Entry) -> Result<Result<Vec<Event>, Refusal>, ProposeError> {
         let bytes = codec::encode(&entry).len();
         if bytes > ENTRY_BYTES_MAX {
-            return Err(ProposeError::TooLarge {
-                bytes,
-                bytes_max: ENTRY_BYTES_MAX,
-            });
+            return Err(ProposeError::TooLarge { bytes, bytes_max: ENTRY_BYTES_MAX });
         }
         match self.0.raft.client_write(entry).await {
             Ok(committed) => Ok(committed.data),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => Err(ProposeError::NotLeader {
-                leader: to.leader_id.map(NodeId),
-            }),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
+                Err(ProposeError::NotLeader { leader: to.leader_id.map(NodeId) })
+            }
             Err(RaftError::APIError(error)) => Err(ProposeError::Stopped(error.to_string())),
             Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
         }
@@ -117,12 +110,7 @@ impl Seat {
     /// Returns when this node is known to lead still and its state holds everything acknowledged before the call.
     /// Allowed on the leader.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        self.0
-            .raft
-            .ensure_linearizable()
-            .await
-            .map(|_| ())
-            .map_err(ProposeError::from)
+        self.0.raft.ensure_linearizable().await.map(|_| ()).map_err(ProposeError::from)
     }
 
     /// Looks at this node's copy of the state. Nothing is applied meanwhile, so `look` should be short.
@@ -169,9 +157,7 @@ impl Seat {
 
 impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seat")
-            .field("role", &*self.0.roles.borrow())
-            .finish_non_exhaustive()
+        f.debug_struct("Seat").field("role", &*self.0.roles.borrow()).finish_non_exhaustive()
     }
 }
 

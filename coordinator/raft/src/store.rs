@@ -43,21 +43,12 @@ impl Store {
     pub(crate) async fn open(directory: &Path) -> Result<Self, StoreError> {
         let (database, file) = open::open(directory).await?;
         let directory = directory.to_path_buf();
-        Ok(Self(Arc::new(Inner {
-            database,
-            file,
-            directory,
-            flush_waits: AtomicBool::new(false),
-        })))
+        Ok(Self(Arc::new(Inner { database, file, directory, flush_waits: AtomicBool::new(false) })))
     }
 
     /// One named table.
     pub(crate) fn table(&self, name: &'static str) -> Result<Table, StoreError> {
-        let tree = self
-            .0
-            .database
-            .open_tree(name)
-            .map_err(|error| StoreError::io(&self.0.directory, &error))?;
+        let tree = self.0.database.open_tree(name).map_err(|error| StoreError::io(&self.0.directory, &error))?;
         Ok(Table::new(tree, name, &self.0.directory))
     }
 
@@ -91,12 +82,8 @@ async fn flush_later(store: Weak<Inner>) {
 
 impl Inner {
     fn flush(&self) -> Result<(), StoreError> {
-        self.database
-            .flush()
-            .map_err(|error| StoreError::io(&self.directory, &error))?;
-        self.file
-            .sync_data()
-            .map_err(|error| StoreError::io(&self.directory, &error))
+        self.database.flush().map_err(|error| StoreError::io(&self.directory, &error))?;
+        self.file.sync_data().map_err(|error| StoreError::io(&self.directory, &error))
     }
 }
 

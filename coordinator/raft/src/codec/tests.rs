@@ -7,10 +7,7 @@ use skein_core::{MeshId, Millis, State};
 use super::{Bytes, decode, encode, encode_into};
 
 fn entry() -> Entry {
-    Entry {
-        at: Millis(7),
-        command: Command::Found { mesh: MeshId(u64::MAX) },
-    }
+    Entry { at: Millis(7), command: Command::Found { mesh: MeshId(u64::MAX) } }
 }
 
 #[test]

@@ -25,14 +25,8 @@ fn openraft_s_own_suite_passes() {
 }
 
 fn entry(index: u64) -> LogEntry {
-    let entry = Entry {
-        at: Millis(index),
-        command: Command::Found { mesh: MeshId(index) },
-    };
-    LogEntry {
-        log_id: log_id(1, 0, index),
-        payload: openraft::EntryPayload::Normal(entry),
-    }
+    let entry = Entry { at: Millis(index), command: Command::Found { mesh: MeshId(index) } };
+    LogEntry { log_id: log_id(1, 0, index), payload: openraft::EntryPayload::Normal(entry) }
 }
 
 async fn log_of(entries: impl Iterator<Item = u64>) -> (TempDir, Store, Log) {
@@ -51,17 +45,7 @@ async fn a_hole_stops_the_start() {
     assert!(Log::open(&store).is_ok());
     log.entries.0.remove(5).unwrap();
     let error = Log::open(&store).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::Unreadable {
-                table: "log",
-                key: 5,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Unreadable { table: "log", key: 5, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -69,17 +53,7 @@ async fn an_entry_in_the_wrong_place_stops_the_start() {
     let (_directory, store, log) = log_of(3..9).await;
     log.entries.0.put(9, &entry(8)).unwrap();
     let error = Log::open(&store).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::Unreadable {
-                table: "log",
-                key: 9,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Unreadable { table: "log", key: 9, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -97,10 +71,6 @@ async fn a_batch_for_a_follower_is_bounded_in_bytes() {
     let (_directory, _store, log) = log_of(0..100).await;
     let some = log.entries.read(0..100, 1_000).unwrap();
     assert!(some.len() > 1 && some.len() < 100, "{} entries", some.len());
-    assert_eq!(
-        log.entries.read(7..100, 1).unwrap(),
-        [entry(7)],
-        "one entry always goes"
-    );
+    assert_eq!(log.entries.read(7..100, 1).unwrap(), [entry(7)], "one entry always goes");
     assert_eq!(log.entries.read(10..20, usize::MAX).unwrap().len(), 10);
 }

@@ -43,26 +43,12 @@ pub(crate) enum Taken {
 
 impl Incoming {
     pub(crate) fn take(&mut self, piece: Piece) -> Taken {
-        let Piece {
-            vote,
-            meta,
-            offset,
-            data,
-            done,
-        } = piece;
+        let Piece { vote, meta, offset, data, done } = piece;
         let id = &meta.snapshot_id;
         if offset == 0 {
-            self.0 = Some(Partial {
-                id: id.clone(),
-                vote,
-                data: Vec::new(),
-            });
+            self.0 = Some(Partial { id: id.clone(), vote, data: Vec::new() });
         }
-        let Some(partial) = self
-            .0
-            .as_mut()
-            .filter(|partial| partial.id == *id && partial.vote == vote)
-        else {
+        let Some(partial) = self.0.as_mut().filter(|partial| partial.id == *id && partial.vote == vote) else {
             return mismatch(id, offset, 0);
         };
         // A piece may come twice, when its answer was lost.
@@ -80,23 +66,14 @@ impl Incoming {
         }
         let data = self.0.take().map(|partial| partial.data).unwrap_or_default();
         match codec::decode::<State>(&data) {
-            Ok(_) => Taken::Whole(Snapshot {
-                meta,
-                snapshot: Box::new(Cursor::new(data)),
-            }),
+            Ok(_) => Taken::Whole(Snapshot { meta, snapshot: Box::new(Cursor::new(data)) }),
             Err(error) => Taken::Garbage(format!("a snapshot that is {error}")),
         }
     }
 }
 
 fn mismatch(id: &str, got: u64, expected: u64) -> Taken {
-    let segment = |offset| SnapshotSegmentId {
-        id: id.to_owned(),
-        offset,
-    };
-    let mismatch = SnapshotMismatch {
-        expect: segment(expected),
-        got: segment(got),
-    };
+    let segment = |offset| SnapshotSegmentId { id: id.to_owned(), offset };
+    let mismatch = SnapshotMismatch { expect: segment(expected), got: segment(got) };
     Taken::Mismatch(InstallSnapshotError::SnapshotMismatch(mismatch))
 }

@@ -35,10 +35,7 @@ impl Snapshots {
     /// The snapshot that counts.
     pub(super) fn current(&self) -> Result<Option<(SnapshotMeta, Vec<u8>)>, StoreError> {
         let Some(number) = self.number()? else { return Ok(None) };
-        let data = self
-            .data
-            .get_bytes(number)?
-            .ok_or_else(|| self.data.unreadable(number, "it is missing"))?;
+        let data = self.data.get_bytes(number)?.ok_or_else(|| self.data.unreadable(number, "it is missing"))?;
         Ok(Some((self.about(number)?, data)))
     }
 
@@ -82,8 +79,6 @@ impl Snapshots {
     }
 
     fn about(&self, number: u64) -> Result<SnapshotMeta, StoreError> {
-        self.about
-            .get(number)?
-            .ok_or_else(|| self.about.unreadable(number, "it is missing"))
+        self.about.get(number)?.ok_or_else(|| self.about.unreadable(number, "it is missing"))
     }
 }

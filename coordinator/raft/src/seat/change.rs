@@ -38,18 +38,13 @@ impl Seat {
 
     fn check_voters(&self, role: &Role, voters: &BTreeSet<NodeId>) -> Result<(), ChangeError> {
         if !role.is_leader {
-            return Err(ChangeError::NotLeader {
-                leader: role.leader.filter(|leader| *leader != role.node),
-            });
+            return Err(ChangeError::NotLeader { leader: role.leader.filter(|leader| *leader != role.node) });
         }
         for node in voters.difference(&role.voters) {
             if !role.learners.contains(node) {
                 return Err(ChangeError::NoLearner(*node));
             }
-            let lag = role
-                .matched
-                .get(node)
-                .map(|index| role.last_log.unwrap_or(0).saturating_sub(*index));
+            let lag = role.matched.get(node).map(|index| role.last_log.unwrap_or(0).saturating_sub(*index));
             if lag.is_none_or(|lag| lag > self.0.lag_max) {
                 return Err(ChangeError::Behind(*node));
             }
@@ -70,9 +65,9 @@ async fn to_the_end(change: impl Future<Output = Result<(), WriteError>> + Send 
 fn explain(error: WriteError) -> ChangeError {
     match error {
         RaftError::Fatal(fatal) => ChangeError::Stopped(fatal.to_string()),
-        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => ChangeError::NotLeader {
-            leader: to.leader_id.map(NodeId),
-        },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
+            ChangeError::NotLeader { leader: to.leader_id.map(NodeId) }
+        }
         RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => match error {
             ChangeMembershipError::InProgress(_) => ChangeError::InProgress,
             ChangeMembershipError::EmptyMembership(_) => ChangeError::NoVoters,

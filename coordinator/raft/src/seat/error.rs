@@ -93,9 +93,9 @@ impl From<CodecError> for SeatError {
 impl<N: openraft::Node> From<RaftError<u64, CheckIsLeaderError<u64, N>>> for ProposeError {
     fn from(error: RaftError<u64, CheckIsLeaderError<u64, N>>) -> Self {
         match error {
-            RaftError::APIError(CheckIsLeaderError::ForwardToLeader(to)) => Self::NotLeader {
-                leader: to.leader_id.map(NodeId),
-            },
+            RaftError::APIError(CheckIsLeaderError::ForwardToLeader(to)) => {
+                Self::NotLeader { leader: to.leader_id.map(NodeId) }
+            }
             RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_)) => Self::NoQuorum,
             RaftError::Fatal(fatal) => Self::Stopped(fatal.to_string()),
         }

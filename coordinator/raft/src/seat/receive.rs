@@ -29,9 +29,7 @@ impl Seat {
     async fn receive_entries(&self, body: &[u8]) -> Result<Vec<u8>, SeatError> {
         let request: AppendEntriesRequest<Types> = codec::decode(body)?;
         if !is_in_order(&request) {
-            return Err(SeatError::Garbage(
-                "a list of entries that do not follow one another".into(),
-            ));
+            return Err(SeatError::Garbage("a list of entries that do not follow one another".into()));
         }
         let answer = self.0.raft.append_entries(request).await.map_err(stopped)?;
         Ok(codec::encode(&answer))

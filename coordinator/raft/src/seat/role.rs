@@ -58,9 +58,7 @@ impl Role {
             learners: membership.learner_ids().map(NodeId).collect(),
             last_log: metrics.last_log_index,
             applied: metrics.last_applied.map(|id| id.index),
-            matched: matched
-                .filter_map(|(node, id)| Some((NodeId(*node), (*id)?.index)))
-                .collect(),
+            matched: matched.filter_map(|(node, id)| Some((NodeId(*node), (*id)?.index))).collect(),
             failure: metrics.running_state.as_ref().err().and_then(failure),
         }
     }

@@ -28,10 +28,7 @@ enum Until {
 
 impl Lease {
     pub(super) fn new(length: Duration) -> Self {
-        Self {
-            length,
-            until: Arc::new(Mutex::new(Until::Then(Instant::now()))),
-        }
+        Self { length, until: Arc::new(Mutex::new(Until::Then(Instant::now()))) }
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -49,11 +46,7 @@ impl Lease {
         let now = Instant::now();
         let until = match millis_since_quorum {
             _ if role.voters.len() == 1 && role.voters.contains(&role.node) => Until::Ever,
-            Some(age) => Until::Then(
-                (now + self.length)
-                    .checked_sub(Duration::from_millis(age))
-                    .unwrap_or(now),
-            ),
+            Some(age) => Until::Then((now + self.length).checked_sub(Duration::from_millis(age)).unwrap_or(now)),
             None => Until::Then(now),
         };
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
@@ -70,11 +63,7 @@ impl Lease {
 
 /// Follows the metrics for as long as there are any.
 pub(super) fn spawn(metrics: watch::Receiver<Metrics>, lease: Lease) -> watch::Receiver<Role> {
-    let mut observer = Observer {
-        metrics,
-        lease,
-        reign: None,
-    };
+    let mut observer = Observer { metrics, lease, reign: None };
     let (roles, receiver) = watch::channel(observer.look());
     tokio::spawn(observer.follow(roles));
     receiver
@@ -121,10 +110,7 @@ impl Observer {
         self.reign = match self.reign.take() {
             _ if !role.is_leader => None,
             Some(reign) if reign.term == role.term => Some(reign),
-            _ => Some(Reign {
-                term: role.term,
-                from: role.last_log,
-            }),
+            _ => Some(Reign { term: role.term, from: role.last_log }),
         };
         let has_all = self.reign.as_ref().is_some_and(|reign| role.applied >= reign.from);
         role.is_leader = has_all && self.lease.holds();

@@ -58,9 +58,6 @@ pub enum StoreError {
 
 impl StoreError {
     pub(super) fn io(directory: &Path, why: &impl Display) -> Self {
-        Self::Io {
-            directory: directory.to_path_buf(),
-            why: why.to_string(),
-        }
+        Self::Io { directory: directory.to_path_buf(), why: why.to_string() }
     }
 }

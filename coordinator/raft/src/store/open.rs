@@ -37,10 +37,7 @@ pub(super) async fn open(directory: &Path) -> Result<(sled::Db, File), StoreErro
 
 fn open_once(directory: &Path) -> Result<(sled::Db, File), StoreError> {
     fs::create_dir_all(directory).map_err(|error| not_writable(directory, &error))?;
-    let config = sled::Config::new()
-        .path(directory)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(Some(TIDY_EVERY_MS));
+    let config = sled::Config::new().path(directory).cache_capacity(CACHE_BYTES).flush_every_ms(Some(TIDY_EVERY_MS));
     let database = config.open().map_err(|error| explain(directory, error))?;
     let file = File::open(directory.join("db")).map_err(|error| StoreError::io(directory, &error))?;
     sync_names(directory).map_err(|error| StoreError::io(directory, &error))?;
@@ -60,9 +57,9 @@ fn sync_names(directory: &Path) -> io::Result<()> {
 fn explain(directory: &Path, error: sled::Error) -> StoreError {
     match error {
         // sled wraps the refused lock into an error of kind `Other`; only its text tells.
-        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => StoreError::InUse {
-            directory: directory.to_path_buf(),
-        },
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            StoreError::InUse { directory: directory.to_path_buf() }
+        }
         sled::Error::Io(error) if is_refusal(error.kind()) => not_writable(directory, &error),
         sled::Error::Io(error) if error.kind() != ErrorKind::UnexpectedEof => StoreError::io(directory, &error),
         damage => damaged(directory, &damage),
@@ -70,22 +67,13 @@ fn explain(directory: &Path, error: sled::Error) -> StoreError {
 }
 
 fn is_refusal(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory
-    )
+    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory)
 }
 
 fn not_writable(directory: &Path, error: &io::Error) -> StoreError {
-    StoreError::NotWritable {
-        directory: directory.to_path_buf(),
-        why: error.to_string(),
-    }
+    StoreError::NotWritable { directory: directory.to_path_buf(), why: error.to_string() }
 }
 
 fn damaged(directory: &Path, why: &impl ToString) -> StoreError {
-    StoreError::Damaged {
-        directory: directory.to_path_buf(),
-        why: why.to_string(),
-    }
+    StoreError::Damaged { directory: directory.to_path_buf(), why: why.to_string() }
 }

@@ -69,14 +69,9 @@ impl Header {
         let (header, _) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("it is too short")?;
         let [version, c0, c1, c2, c3, l0, l1, l2, l3] = *header;
         if version != VERSION {
-            return Err(format!(
-                "it has version {version}, and this agent reads version {VERSION}"
-            ));
+            return Err(format!("it has version {version}, and this agent reads version {VERSION}"));
         }
-        Ok(Self {
-            checksum: u32::from_be_bytes([c0, c1, c2, c3]),
-            length: u32::from_be_bytes([l0, l1, l2, l3]),
-        })
+        Ok(Self { checksum: u32::from_be_bytes([c0, c1, c2, c3]), length: u32::from_be_bytes([l0, l1, l2, l3]) })
     }
 }
 

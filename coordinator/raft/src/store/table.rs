@@ -20,11 +20,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(super) fn new(tree: sled::Tree, name: &'static str, directory: &Path) -> Self {
-        Self {
-            tree,
-            name,
-            directory: directory.to_path_buf(),
-        }
+        Self { tree, name, directory: directory.to_path_buf() }
     }
 
     /// Writes a record. Over an older one this is all or nothing across a crash only where both fit one piece.
@@ -35,15 +31,8 @@ impl Table {
     /// Writes a record of bytes that are encoded already.
     pub(crate) fn put_bytes(&self, key: u64, body: &[u8]) -> Result<(), StoreError> {
         let sealed = record::seal(body);
-        for (piece, bytes) in (0_u32..)
-            .zip(sealed.chunks(PIECE_BYTES))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-        {
-            self.tree
-                .insert(piece_key(key, piece), bytes)
-                .map_err(|error| self.io(&error))?;
+        for (piece, bytes) in (0_u32..).zip(sealed.chunks(PIECE_BYTES)).collect::<Vec<_>>().into_iter().rev() {
+            self.tree.insert(piece_key(key, piece), bytes).map_err(|error| self.io(&error))?;
         }
         Ok(())
     }
@@ -76,9 +65,7 @@ impl Table {
     ) -> impl Iterator<Item = Result<(u64, T), StoreError>> {
         self.keys(range).map(|key| {
             let key = key?;
-            let value = self
-                .get(key)?
-                .ok_or_else(|| self.unreadable(key, "it went away while it was read"))?;
+            let value = self.get(key)?.ok_or_else(|| self.unreadable(key, "it went away while it was read"))?;
             Ok((key, value))
         })
     }
@@ -112,12 +99,7 @@ impl Table {
     /// That a record is there but makes no sense.
     pub(crate) fn unreadable(&self, key: u64, why: &str) -> StoreError {
         let directory = self.directory.clone();
-        StoreError::Unreadable {
-            directory,
-            table: self.name,
-            key,
-            why: why.into(),
-        }
+        StoreError::Unreadable { directory, table: self.name, key, why: why.into() }
     }
 
     fn decode<T: DeserializeOwned>(&self, key: u64, body: &[u8]) -> Result<T, StoreError> {
@@ -138,10 +120,9 @@ impl Table {
 
     fn io(&self, error: &sled::Error) -> StoreError {
         match error {
-            sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => StoreError::Damaged {
-                directory: self.directory.clone(),
-                why: error.to_string(),
-            },
+            sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => {
+                StoreError::Damaged { directory: self.directory.clone(), why: error.to_string() }
+            }
             other => StoreError::io(&self.directory, other),
         }
     }

@@ -13,20 +13,8 @@ async fn store() -> (tempfile::TempDir, Store) {
 #[tokio::test]
 async fn records_of_every_length_come_back_after_a_restart() {
     let (directory, store) = store().await;
-    let lengths = [
-        0,
-        1,
-        PIECE_BYTES - 9,
-        PIECE_BYTES - 8,
-        PIECE_BYTES,
-        3 * PIECE_BYTES,
-        1_000_000,
-    ];
-    let body = |length: usize| {
-        (0..length)
-            .map(|at| u8::try_from(at % 251).unwrap())
-            .collect::<Vec<u8>>()
-    };
+    let lengths = [0, 1, PIECE_BYTES - 9, PIECE_BYTES - 8, PIECE_BYTES, 3 * PIECE_BYTES, 1_000_000];
+    let body = |length: usize| (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<u8>>();
     let table = store.table("t").unwrap();
     for (key, length) in (0..).zip(lengths) {
         table.put_bytes(key, &body(length)).unwrap();
@@ -70,13 +58,7 @@ async fn a_record_that_a_crash_cut_short_was_never_there() {
     let (_directory, store) = store().await;
     let table = store.table("t").unwrap();
     table.put_bytes(1, b"whole").unwrap();
-    store
-        .0
-        .database
-        .open_tree("t")
-        .unwrap()
-        .insert(super::record::piece_key(2, 1), b"rest")
-        .unwrap();
+    store.0.database.open_tree("t").unwrap().insert(super::record::piece_key(2, 1), b"rest").unwrap();
     assert_eq!(table.get_bytes(2).unwrap(), None);
     assert_eq!(table.keys(..).map(Result::unwrap).collect::<Vec<_>>(), [1]);
 }
@@ -95,10 +77,7 @@ async fn every_flipped_byte_of_a_record_is_found() {
             flipped[at] ^= 0x10;
             tree.insert(key, flipped).unwrap();
             let read = table.get::<Vec<u64>>(7);
-            assert!(
-                matches!(read, Err(StoreError::Unreadable { key: 7, .. })),
-                "piece {piece}, byte {at}: {read:?}"
-            );
+            assert!(matches!(read, Err(StoreError::Unreadable { key: 7, .. })), "piece {piece}, byte {at}: {read:?}");
         }
         tree.insert(key, whole).unwrap();
     }
@@ -113,11 +92,7 @@ async fn a_second_opener_is_told_that_the_directory_is_in_use() {
     assert!(started.elapsed() < Duration::from_secs(10));
     let error = second.unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
-    assert!(
-        error
-            .to_string()
-            .starts_with("another agent is using the state directory")
-    );
+    assert!(error.to_string().starts_with("another agent is using the state directory"));
 }
 
 #[tokio::test]

@@ -35,20 +35,13 @@ async fn what_is_acknowledged_is_in_the_files_at_that_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_seat_opens_again_with_term_vote_and_state() {
     let mut world = World::of(1).await;
-    let mesh = Entry {
-        at: Millis(1),
-        command: Command::Found { mesh: MeshId(3) },
-    };
+    let mesh = Entry { at: Millis(1), command: Command::Found { mesh: MeshId(3) } };
     world.propose(mesh).await;
     let before = world.seat(1).role();
     for round in 0..10 {
         world.stop(1).await;
         let seat = world.start(1).await;
-        assert_eq!(
-            seat.read(|state| state.mesh),
-            Some(MeshId(3)),
-            "round {round}, before anybody leads"
-        );
+        assert_eq!(seat.read(|state| state.mesh), Some(MeshId(3)), "round {round}, before anybody leads");
         assert!(seat.is_member() && seat.role().term >= before.term);
         until(&seat, "itself leading", |role| role.is_leader).await;
     }
@@ -83,15 +76,9 @@ async fn an_unreadable_record_stops_the_start_and_says_which() {
             tree.flush().unwrap();
         }
         let error = reopen(damaged.path()).await.unwrap_err();
-        assert!(
-            matches!(error, SeatError::Store(StoreError::Unreadable { .. })),
-            "{error:?}"
-        );
+        assert!(matches!(error, SeatError::Store(StoreError::Unreadable { .. })), "{error:?}");
         let said = error.to_string();
-        assert!(
-            said.contains(&format!("'{table}'")) && said.contains("checksum"),
-            "{said}"
-        );
+        assert!(said.contains(&format!("'{table}'")) && said.contains("checksum"), "{said}");
     }
     let newer = copy(world.directory(1));
     {
@@ -103,10 +90,7 @@ async fn an_unreadable_record_stops_the_start_and_says_which() {
         tree.flush().unwrap();
     }
     let said = reopen(newer.path()).await.unwrap_err().to_string();
-    assert!(
-        said.contains("it has version 2, and this agent reads version 1"),
-        "{said}"
-    );
+    assert!(said.contains("it has version 2, and this agent reads version 1"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,10 +8,7 @@ use skein_raft::{ChangeError, ProposeError, SeatError};
 use crate::world::{World, has, join, until, until_state, within};
 
 fn found(mesh: u64) -> Entry {
-    Entry {
-        at: Millis(1),
-        command: Command::Found { mesh: MeshId(mesh) },
-    }
+    Entry { at: Millis(1), command: Command::Found { mesh: MeshId(mesh) } }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,24 +16,14 @@ async fn a_lone_seat_is_a_complete_mesh() {
     let mut world = World::default();
     let seat = world.start(1).await;
     assert!(!seat.is_member());
-    assert_eq!(
-        seat.propose(found(7)).await,
-        Err(ProposeError::NotLeader { leader: None })
-    );
+    assert_eq!(seat.propose(found(7)).await, Err(ProposeError::NotLeader { leader: None }));
 
     seat.found().await.unwrap();
     let role = seat.role();
     assert!(role.is_leader && role.is_member());
-    assert_eq!(
-        (role.leader, role.voters),
-        (Some(NodeId(1)), BTreeSet::from([NodeId(1)]))
-    );
+    assert_eq!((role.leader, role.voters), (Some(NodeId(1)), BTreeSet::from([NodeId(1)])));
     assert_eq!(seat.propose(found(7)).await, Ok(Ok(vec![Event::Founded(MeshId(7))])));
-    assert_eq!(
-        seat.propose(found(8)).await,
-        Ok(Err(Refusal::AlreadyFounded(MeshId(7)))),
-        "a refusal is an answer"
-    );
+    assert_eq!(seat.propose(found(8)).await, Ok(Err(Refusal::AlreadyFounded(MeshId(7)))), "a refusal is an answer");
     seat.read_barrier().await.unwrap();
     assert_eq!(seat.read(|state| state.mesh), Some(MeshId(7)));
     assert_eq!(seat.found().await, Err(SeatError::AlreadyMember));
@@ -45,18 +32,12 @@ async fn a_lone_seat_is_a_complete_mesh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_voter_becomes_three_and_each_has_the_state() {
     let world = World::of(3).await;
-    let role = until(&world.seat(1), "three voters", |role| {
-        role.voters.len() == 3 && !role.changing
-    })
-    .await;
+    let role = until(&world.seat(1), "three voters", |role| role.voters.len() == 3 && !role.changing).await;
     assert!(role.learners.is_empty());
     world.propose(join(50)).await;
     for seat in world.seats() {
         until_state(&seat, "the entry", |state| has(state, 50)).await;
-        until(&seat, "three voters", |role| {
-            role.voters.len() == 3 && role.leader.is_some()
-        })
-        .await;
+        until(&seat, "three voters", |role| role.voters.len() == 3 && role.leader.is_some()).await;
     }
 }
 
@@ -67,10 +48,7 @@ async fn a_follower_says_who_leads() {
     for seat in world.seats() {
         let role = until(&seat, "the leader's name", |role| role.leader == Some(leader)).await;
         if role.node != leader {
-            assert_eq!(
-                seat.propose(join(9)).await,
-                Err(ProposeError::NotLeader { leader: Some(leader) })
-            );
+            assert_eq!(seat.propose(join(9)).await, Err(ProposeError::NotLeader { leader: Some(leader) }));
             assert!(matches!(seat.read_barrier().await, Err(ProposeError::NotLeader { .. })));
         }
     }
@@ -156,10 +134,7 @@ async fn a_dead_node_cannot_be_made_a_voter() {
     let mut world = World::of(1).await;
     let seat = world.seat(1);
     let both = BTreeSet::from([NodeId(1), NodeId(2)]);
-    assert_eq!(
-        seat.set_voters(both.clone()).await,
-        Err(ChangeError::NoLearner(NodeId(2)))
-    );
+    assert_eq!(seat.set_voters(both.clone()).await, Err(ChangeError::NoLearner(NodeId(2))));
     seat.add_learner(NodeId(2)).await.unwrap();
     assert_eq!(seat.set_voters(both.clone()).await, Err(ChangeError::Behind(NodeId(2))));
     assert!(seat.propose(join(50)).await.is_ok(), "the mesh still commits");
@@ -169,14 +144,8 @@ async fn a_dead_node_cannot_be_made_a_voter() {
     until_state(&second, "a copy", |state| has(state, 50)).await;
     until(&seat, "the copy", |role| role.matched.contains_key(&NodeId(2))).await;
     seat.set_voters(both).await.unwrap();
-    assert!(matches!(
-        second.set_voters(BTreeSet::new()).await,
-        Err(ChangeError::NotLeader { .. })
-    ));
-    assert!(matches!(
-        second.add_learner(NodeId(3)).await,
-        Err(ChangeError::NotLeader { .. })
-    ));
+    assert!(matches!(second.set_voters(BTreeSet::new()).await, Err(ChangeError::NotLeader { .. })));
+    assert!(matches!(second.add_learner(NodeId(3)).await, Err(ChangeError::NotLeader { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,10 +35,7 @@ async fn a_seat_restarts_from_its_snapshot_and_the_log_behind_it() {
     }
     world.kill(1).await;
     let seat = world.start(1).await;
-    assert!(
-        (100..200).all(|node| seat.read(|state| has(state, node))),
-        "before anybody leads"
-    );
+    assert!((100..200).all(|node| seat.read(|state| has(state, node))), "before anybody leads");
     until(&seat, "itself leading", |role| role.is_leader).await;
     assert!(seat.read(|state| has(state, 204)));
     world.propose(join(300)).await;

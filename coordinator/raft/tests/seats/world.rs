@@ -52,9 +52,7 @@ impl Transport for Wire {
         *self.hub.calls.lock().unwrap().entry((to, name)).or_default() += 1;
         let seat = self.hub.seats.lock().unwrap().get(&to).cloned();
         let seat = seat.ok_or_else(|| TransportError("nobody is there".into()))?;
-        seat.receive(call, &body)
-            .await
-            .map_err(|error| TransportError(error.to_string()))
+        seat.receive(call, &body).await.map_err(|error| TransportError(error.to_string()))
     }
 }
 
@@ -68,10 +66,7 @@ impl World {
 
     /// Nobody yet, and snapshots after every 20 entries.
     pub(crate) fn with_short_logs() -> Self {
-        Self {
-            snapshot_entries: Some(20),
-            ..Self::default()
-        }
+        Self { snapshot_entries: Some(20), ..Self::default() }
     }
 
     pub(crate) async fn grow(&mut self, count: u64) {
@@ -82,23 +77,15 @@ impl World {
             first.add_learner(NodeId(node)).await.unwrap();
         }
         for node in 2..=count {
-            until(&first, "caught up", |role| {
-                role.matched.get(&NodeId(node)) == role.last_log.as_ref()
-            })
-            .await;
+            until(&first, "caught up", |role| role.matched.get(&NodeId(node)) == role.last_log.as_ref()).await;
         }
         first.set_voters((1..=count).map(NodeId).collect()).await.unwrap();
     }
 
     /// Opens a seat on its directory, new or old.
     pub(crate) async fn start(&mut self, node: u64) -> Seat {
-        let directory = self
-            .directories
-            .entry(node)
-            .or_insert_with(|| tempfile::tempdir().unwrap());
-        let seat = open(directory.path(), node, &self.hub, self.snapshot_entries)
-            .await
-            .unwrap();
+        let directory = self.directories.entry(node).or_insert_with(|| tempfile::tempdir().unwrap());
+        let seat = open(directory.path(), node, &self.hub, self.snapshot_entries).await.unwrap();
         self.hub.seats.lock().unwrap().insert(NodeId(node), seat.clone());
         seat
     }
@@ -148,13 +135,7 @@ impl World {
     }
 
     pub(crate) fn calls(&self, node: u64, name: &'static str) -> u64 {
-        self.hub
-            .calls
-            .lock()
-            .unwrap()
-            .get(&(NodeId(node), name))
-            .copied()
-            .unwrap_or(0)
+        self.hub.calls.lock().unwrap().get(&(NodeId(node), name)).copied().unwrap_or(0)
     }
 
     /// Waits until one of the seats leads.
@@ -209,25 +190,14 @@ async fn open(directory: &Path, node: u64, hub: &Arc<Hub>, snapshots: Option<u64
         config.snapshot_entries = entries;
         config.keep_entries = 5;
     }
-    Seat::open(
-        config,
-        Wire {
-            hub: Arc::clone(hub),
-            from: NodeId(node),
-        },
-    )
-    .await
+    Seat::open(config, Wire { hub: Arc::clone(hub), from: NodeId(node) }).await
 }
 
 /// The files as they are now, without asking the seat that writes them.
 pub(crate) fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     fs::create_dir(to.path().join("blobs")).unwrap();
-    for file in fs::read_dir(from)
-        .unwrap()
-        .map(Result::unwrap)
-        .filter(|file| file.file_type().unwrap().is_file())
-    {
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|file| file.file_type().unwrap().is_file()) {
         fs::copy(file.path(), to.path().join(file.file_name())).unwrap();
     }
     to
@@ -236,18 +206,14 @@ pub(crate) fn copy(from: &Path) -> TempDir {
 pub(crate) async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, wait).await {
         Ok(done) => done,
-        Err(_) => panic!("no {what} within {PATIENCE:?}"),
+        Err(elapsed) => panic!("no {what} within {PATIENCE:?}: {elapsed}"),
     }
 }
 
 /// Waits until a role is as wanted.
 pub(crate) async fn until(seat: &Seat, what: &str, wanted: impl Fn(&Role) -> bool) -> Role {
     let mut roles = seat.roles();
-    let role = within(what, async {
-        roles.wait_for(|role| wanted(role)).await.unwrap().clone()
-    })
-    .await;
-    role
+    within(what, async { roles.wait_for(|role| wanted(role)).await.unwrap().clone() }).await
 }
 
 /// Waits until a seat's state is as wanted.
@@ -274,10 +240,7 @@ pub(crate) fn named(node: u64, name: &str) -> Entry {
         version: String::new(),
         capability: Capability::default(),
     };
-    Entry {
-        at: Millis(node),
-        command: Command::NodeJoin(spec),
-    }
+    Entry { at: Millis(node), command: Command::NodeJoin(spec) }
 }
 
 /// An entry that leaves 8 KiB in the state.

@@ -1,0 +1,237 @@
+//! Laws, over whatever proptest comes up with.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use skein_core::capability::{Capability, Device, DeviceKind, NodeSpec};
+use skein_core::dispatch::ended::Ended;
+use skein_core::dispatch::reorder::Reorder;
+use skein_core::model::{ModelQuery, is_name};
+use skein_core::plan::{Placement, Plan};
+use skein_core::session::{Failure, SessionSpec};
+use skein_core::worker::{WorkerReport, WorkerStatus};
+use skein_core::{
+    Command, Entry, Event, MeshId, Millis, NodeId, Resources, Sequence, SessionId, State, StreamId, WorkerId, apply,
+    invariants, plan,
+};
+
+use crate::mesh;
+
+fn a_node() -> impl Strategy<Value = NodeId> {
+    (0..4_u64).prop_map(NodeId)
+}
+
+/// Small numbers, so that things meet, and the extremes.
+fn an_amount() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0..6_u64, 1 => Just(u64::MAX), 1 => any::<u64>()]
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    (an_amount(), an_amount(), 0..3_u64, 0..3_u64).prop_map(
+        |(cpu_millicores, memory_bytes, gpu_milli, gpu_memory_bytes)| Resources {
+            cpu_millicores,
+            memory_bytes,
+            gpu_milli,
+            gpu_memory_bytes,
+        },
+    )
+}
+
+fn a_kind() -> impl Strategy<Value = DeviceKind> {
+    prop_oneof![4 => Just(DeviceKind::Cpu), 1 => Just(DeviceKind::Gpu), 1 => Just(DeviceKind::Movidius)]
+}
+
+fn a_device_name() -> impl Strategy<Value = String> {
+    prop_oneof![4 => Just("cpu"), 2 => Just("gpu"), 1 => Just("")].prop_map(String::from)
+}
+
+fn a_device() -> impl Strategy<Value = Device> {
+    (a_device_name(), a_kind(), resources()).prop_map(|(name, kind, offers)| Device { name, kind, offers })
+}
+
+fn a_target() -> impl Strategy<Value = String> {
+    prop_oneof![6 => Just("tract"), 1 => Just("none")].prop_map(String::from)
+}
+
+fn a_node_spec() -> impl Strategy<Value = NodeSpec> {
+    let devices = prop::collection::vec(a_device(), 0..4);
+    let targets = prop::collection::vec(a_target(), 0..2);
+    (a_node(), "[a-z]{0,5}", devices, targets).prop_map(|(id, name, devices, targets)| {
+        let capability = Capability { devices, targets, labels: [].into() };
+        NodeSpec { id, name, address: String::new(), version: String::new(), capability }
+    })
+}
+
+fn a_session() -> impl Strategy<Value = SessionSpec> {
+    let fixed = prop_oneof![9 => 0..6_u32, 1 => any::<u32>()];
+    ("[ab]?", any::<Option<u8>>(), fixed, resources(), a_target()).prop_map(|(name, version, fixed, need, target)| {
+        let version = version.map(|version| u32::from(version) % 3);
+        SessionSpec { model: ModelQuery { name, version }, fixed, need, target, claim: None }
+    })
+}
+
+fn a_plan() -> impl Strategy<Value = Plan> {
+    let placement = (0..6_u64, a_node(), a_device_name());
+    let placement =
+        placement.prop_map(|(session, node, device)| Placement { session: SessionId(session), node, device });
+    let start = prop::collection::vec(placement, 0..10);
+    let stop = prop::collection::vec((0..20_u64).prop_map(WorkerId), 0..4);
+    (stop, start).prop_map(|(stop, start)| Plan { stop, start })
+}
+
+fn a_report() -> impl Strategy<Value = WorkerReport> {
+    prop_oneof![
+        Just(WorkerReport::Status(WorkerStatus::Ready)),
+        Just(WorkerReport::Status(WorkerStatus::Starting)),
+        ".{0,3}".prop_map(|some| WorkerReport::Failed { reason: some.repeat(1_000) }),
+    ]
+}
+
+fn a_command() -> impl Strategy<Value = Command> {
+    let worker = (0..20_u64).prop_map(WorkerId);
+    prop_oneof![
+        1 => any::<u64>().prop_map(|mesh| Command::Found { mesh: MeshId(mesh) }),
+        6 => a_node_spec().prop_map(Command::NodeJoin),
+        2 => a_node().prop_map(Command::NodeDown),
+        2 => a_node().prop_map(Command::NodeUp),
+        2 => ("[ab]?", any::<u8>()).prop_map(|(name, content)| Command::ModelAdd(mesh::model(&name, content % 3))),
+        4 => a_session().prop_map(Command::SessionCreate),
+        1 => (0..6_u64).prop_map(|session| Command::SessionEnd(SessionId(session))),
+        3 => (a_node(), worker, a_report()).prop_map(|(node, worker, report)| Command::WorkerReport { node, worker, report }),
+        3 => a_plan().prop_map(Command::Plan),
+    ]
+}
+
+/// Clocks that step forward, back, and to the end of time.
+fn an_entry() -> impl Strategy<Value = Entry> {
+    let at = prop_oneof![8 => 0..100_000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
+    (at.prop_map(Millis), a_command()).prop_map(|(at, command)| Entry { at, command })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_commands_breaks_the_state(entries in prop::collection::vec(an_entry(), 0..60)) {
+        let mut state = State::default();
+        for entry in entries {
+            let before = state.clone();
+            if apply(&mut state, &entry).is_err() {
+                prop_assert_eq!(&state, &before);
+            }
+            prop_assert_eq!(invariants::violations(&state), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn what_the_planner_plans_is_taken_and_leaves_nothing_to_plan(
+        entries in prop::collection::vec(an_entry(), 0..40),
+        now in 0..200_000_u64,
+    ) {
+        let (mut state, at) = (State::default(), Millis(now));
+        for entry in &entries {
+            let _ = apply(&mut state, entry);
+        }
+        let planned = plan(&state, at);
+        let events = apply(&mut state, &Entry { at, command: Command::Plan(planned) }).unwrap();
+        prop_assert!(!events.iter().any(|event| matches!(event, Event::PlacementRefused { .. })), "{events:?}");
+        prop_assert_eq!(plan(&state, at), Plan::default());
+    }
+
+    #[test]
+    fn an_ordered_stream_gives_out_every_number_once_and_in_order(
+        first in any::<u32>(),
+        order in (1..40_usize).prop_flat_map(|count| Just((0..count).collect::<Vec<_>>()).prop_shuffle()),
+    ) {
+        let first = u64::from(first);
+        let mut reorder = Reorder::ordered(Sequence(first));
+        let mut given_out = Vec::new();
+        for (before, number) in order.iter().enumerate() {
+            let sequence = Sequence(first + *number as u64);
+            prop_assert!(!reorder.is_past(sequence));
+            reorder.insert(sequence, sequence.0 - first);
+            prop_assert!(reorder.is_past(sequence));
+            given_out.extend(std::iter::from_fn(|| reorder.take_next()));
+            prop_assert_eq!(reorder.held() + given_out.len(), before + 1);
+        }
+        prop_assert_eq!(given_out, (0..order.len() as u64).collect::<Vec<_>>());
+        prop_assert_eq!(reorder.held(), 0);
+    }
+
+    #[test]
+    fn ended_knows_what_ended(first in 0..20_u64, numbers in prop::collection::vec(0..60_u64, 0..80)) {
+        let mut ended = Ended::before(Sequence(first));
+        let mut expected: BTreeSet<u64> = (0..first).collect();
+        for number in numbers {
+            ended.insert(Sequence(number));
+            expected.insert(number);
+            for asked in 0..65 {
+                prop_assert_eq!(ended.contains(Sequence(asked)), expected.contains(&asked), "{}", asked);
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_read_as_they_are_written(number in any::<u64>(), text in ".{0,20}") {
+        prop_assert_eq!(NodeId(number).to_string().parse(), Ok(NodeId(number)));
+        prop_assert_eq!(MeshId(number).to_string().parse(), Ok(MeshId(number)));
+        prop_assert_eq!(StreamId(number).to_string().parse(), Ok(StreamId(number)));
+        prop_assert_eq!(SessionId(number).to_string().parse(), Ok(SessionId(number)));
+        prop_assert_eq!(WorkerId(number).to_string().parse(), Ok(WorkerId(number)));
+        // Whatever else somebody types is an id or an error.
+        let _ = (text.parse::<NodeId>(), text.parse::<SessionId>());
+    }
+
+    #[test]
+    fn model_queries_are_read_as_they_are_written(
+        name in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}",
+        version in any::<Option<u32>>(),
+    ) {
+        let query = ModelQuery { name, version };
+        prop_assert_eq!(query.to_string().parse(), Ok(query));
+    }
+
+    #[test]
+    fn no_model_query_has_a_name_that_is_none(text in "([a-z@.-]|.){0,12}") {
+        if let Ok(query) = text.parse::<ModelQuery>() {
+            prop_assert!(is_name(&query.name));
+            prop_assert_eq!(text.contains('@'), query.version.is_some());
+        }
+    }
+
+    #[test]
+    fn a_hold_off_is_never_shorter_than_the_first_nor_endless(times in any::<u32>(), at in 0..u64::MAX / 2) {
+        let failure = Failure { times, at: Millis(at), reason: String::new() };
+        let length = failure.until().since(failure.at).0;
+        prop_assert!((5_000..=320_000).contains(&length));
+        prop_assert!(failure.holds(failure.at) && !failure.holds(failure.until()));
+    }
+
+    #[test]
+    fn resources_that_fit_leave_what_they_do_not_take(room in resources(), need in resources()) {
+        match need.first_excess(&room) {
+            None => prop_assert_eq!(room.minus(&need).plus(&need), room),
+            Some((_, asked, left)) => prop_assert!(asked > left),
+        }
+    }
+}
+
+#[test]
+fn ended_keeps_a_bounded_number_of_gaps() {
+    let mut ended = Ended::before(Sequence(0));
+    for number in (0..10_000).map(|number| number * 2) {
+        ended.insert(Sequence(number));
+    }
+    // The oldest gaps were closed: what is in them counts as ended. The newest are still open.
+    assert!(ended.contains(Sequence(1)) && !ended.contains(Sequence(19_997)));
+}
+
+#[test]
+fn a_model_query_says_what_is_wrong() {
+    let wrong = |text: &str| text.parse::<ModelQuery>().unwrap_err();
+    assert_eq!(wrong("cats@"), "the version after '@' must be a number, as in cats@2");
+    assert_eq!(wrong("cats@1@2"), "the version after '@' must be a number, as in cats@2");
+    assert!(wrong("").starts_with("a name has 1 to 64 letters"));
+    assert!(wrong("@1").starts_with("a name has"));
+    assert!(wrong(&"c".repeat(65)).starts_with("a name has"));
+}

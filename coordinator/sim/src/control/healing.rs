@@ -1,0 +1,153 @@
+//! Nothing goes wrong any more: everything must come right, and then stay as it is.
+
+use std::collections::BTreeSet;
+
+use skein_core::seats::next_change;
+use skein_core::supervise::WorkerEvent;
+use skein_core::worker::WorkerStatus;
+use skein_core::{Millis, NodeId, WorkerId, plan};
+
+use super::check::Taken;
+use super::log::up;
+use super::{DIED, DOWN_AFTER, Happening, World};
+
+/// The longest hold-off is 320 s; beats, elections, reports and restarts take seconds.
+const HEALED_WITHIN: Millis = Millis(400_000);
+/// How long a healed mesh is watched: nothing may be committed any more.
+const CALM: Millis = Millis(10_000);
+
+impl World {
+    /// Returns how many steps it took.
+    pub(super) fn heal(&mut self) -> u64 {
+        self.repair();
+        let (begin, mut steps) = (self.now, 0);
+        // Messages of the time before may still be under way.
+        let mut looked = begin + CALM;
+        while !self.chance.is_over() && self.now.since(begin) < HEALED_WITHIN {
+            self.step();
+            steps += 1;
+            // Looking costs more than a step.
+            if self.now.since(looked) > Millis(500) {
+                looked = self.now;
+                if self.ailments().is_empty() {
+                    return steps + self.stay_calm();
+                }
+            }
+        }
+        for ailment in self.ailments() {
+            self.chance.check(false, || format!("not healed after {HEALED_WITHIN}: {ailment}"));
+        }
+        steps
+    }
+
+    /// All come back, but for some that the mesh can do without.
+    fn repair(&mut self) {
+        self.is_healing = true;
+        self.poisoned.clear();
+        let dies = |event: &WorkerEvent| matches!(event, WorkerEvent::Exited { reason } if reason == DIED);
+        self.queue.retain(|_, happening| !matches!(happening, Happening::Process { event, .. } if dies(event)));
+        let ids: Vec<NodeId> = self.machines.keys().copied().collect();
+        for id in ids {
+            let may_stay_away = !self.voters.contains(&id);
+            let now = self.now;
+            let stays_away = may_stay_away && self.chance.percent(30);
+            let Some(machine) = self.machines.get_mut(&id) else { continue };
+            machine.is_cut_off = false;
+            if stays_away {
+                machine.die();
+                self.chance.count("node_lost_for_good");
+            } else if !machine.is_alive {
+                machine.start(now);
+            }
+            self.drive_machine(id);
+        }
+        self.after(Millis(0), Happening::Elect);
+    }
+
+    fn stay_calm(&mut self) -> u64 {
+        self.chance.count("healed");
+        let (begin, entries, mut steps) = (self.now, self.log.len(), 0);
+        while self.now.since(begin) < CALM {
+            self.step();
+            steps += 1;
+        }
+        let more: Vec<_> = self.log[entries..].iter().map(|logged| &logged.entry.command).collect();
+        self.chance.check(more.is_empty(), || format!("a healed mesh goes on to commit {more:?}"));
+        steps
+    }
+
+    /// What is not yet as it should be.
+    fn ailments(&self) -> Vec<String> {
+        let Some(leader) = self.leader() else { return vec!["nobody leads".into()] };
+        let mut found = Vec::new();
+        if !plan(&self.state, self.epoch(leader)).is_empty() {
+            found.push("there is something to plan".into());
+        }
+        self.someone_could_be_served(&mut found);
+        self.nodes_are_not_known_as_they_are(&mut found);
+        for id in self.machines.keys() {
+            self.workers_differ(*id, &mut found);
+        }
+        self.seats_are_wrong(&mut found);
+        found
+    }
+
+    /// In the far future no place is held off, so this is who could be served if the mesh waited long enough.
+    fn someone_could_be_served(&self, found: &mut Vec<String>) {
+        let taken = Taken::by(self.state.workers.values());
+        for (id, session) in &self.state.sessions {
+            let lacking = taken.lacking(*id, session);
+            let places = taken.places(&self.state, Millis(u64::MAX / 2), session);
+            if lacking > 0 && !places.is_empty() {
+                found.push(format!("session {id} lacks {lacking} workers, and could have one on node {}", places[0].0));
+            }
+        }
+    }
+
+    fn nodes_are_not_known_as_they_are(&self, found: &mut Vec<String>) {
+        for (id, machine) in &self.machines {
+            match self.state.nodes.get(id) {
+                Some(node) if machine.is_alive && (!node.up || node.spec != machine.spec) => {
+                    found.push(format!("node {id} is there, and the state has it up: {}", node.up));
+                }
+                None if machine.is_alive => found.push(format!("node {id} is there and has not joined")),
+                Some(node) if !machine.is_alive && node.up => found.push(format!("node {id} is lost, and up")),
+                _ => {}
+            }
+        }
+    }
+
+    fn workers_differ(&self, id: NodeId, found: &mut Vec<String>) {
+        let planned = self.state.workers.iter().filter(|(_, worker)| worker.node == id);
+        let ready: BTreeSet<WorkerId> = planned
+            .map(|(worker, planned)| {
+                if planned.status != WorkerStatus::Ready {
+                    found.push(format!("worker {worker} on node {id} is {}", planned.status));
+                }
+                *worker
+            })
+            .collect();
+        let Some(machine) = self.machines.get(&id) else { return };
+        let runs: BTreeSet<WorkerId> =
+            machine.processes.iter().filter(|(_, process)| process.is_ready).map(|(worker, _)| *worker).collect();
+        if runs != ready || machine.processes.len() != runs.len() {
+            found.push(format!(
+                "node {id} runs {runs:?} of {} processes; planned are {ready:?}",
+                machine.processes.len()
+            ));
+        }
+    }
+
+    /// Three voters, where there ever were three nodes to choose from; else one.
+    fn seats_are_wrong(&self, found: &mut Vec<String>) {
+        let mut able: BTreeSet<NodeId> = up(&self.state).collect();
+        able.extend(&self.voters);
+        let wanted = if able.len() >= 3 { 3 } else { 1 };
+        if self.voters.len() != wanted || next_change(&self.state, &self.voters, &self.learners).is_some() {
+            found.push(format!("voters are {:?}, learners {:?}", self.voters, self.learners));
+        }
+    }
+}
+
+// A node that fell silent must be declared down long before the time is up.
+const _: () = assert!(DOWN_AFTER.0 * 10 < HEALED_WITHIN.0);

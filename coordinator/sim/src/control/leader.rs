@@ -1,0 +1,233 @@
+//! Who leads, and what it decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skein_core::liveness::Liveness;
+use skein_core::seats::{SeatChange, VOTERS, next_change};
+use skein_core::{Command, Entry, MeshId, Millis, NodeId, plan};
+
+use super::log::up;
+use super::{DOWN_AFTER, Happening, World};
+
+/// The leader's clock at the start of the run, as time since the Unix epoch.
+const EPOCH: u64 = 1_700_000_000_000;
+
+/// How long a command may be under way.
+const LATE: Millis = Millis(100);
+
+#[derive(Debug)]
+pub(super) struct Lead {
+    node: NodeId,
+    liveness: Liveness,
+    /// When each node was last heard in this term: the simulator's own account, to check the other.
+    heard: BTreeMap<NodeId, Millis>,
+    is_proposing: bool,
+    is_seating: bool,
+    pub(super) wake: Option<Millis>,
+}
+
+impl World {
+    /// What the clock of a node shows.
+    pub(super) fn epoch(&self, node: NodeId) -> Millis {
+        Millis(EPOCH + self.now.0 + self.machines.get(&node).map_or(0, |machine| machine.clock_ahead))
+    }
+
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        self.lead.as_ref().map(|lead| lead.node)
+    }
+
+    pub(super) fn elect(&mut self) {
+        if self.lead.is_some() {
+            return;
+        }
+        let able: Vec<NodeId> = self.voters.iter().copied().filter(|voter| self.is_reachable(*voter)).collect();
+        let Some(node) = self.chance.pick(able).filter(|_| self.has_majority(&self.voters)) else {
+            self.chance.count("election_without_quorum");
+            self.after(Millis(500), Happening::Elect);
+            return;
+        };
+        self.term += 1;
+        self.chance.count("leader_elected");
+        let liveness = Liveness::new(self.now, DOWN_AFTER, &self.state);
+        let heard = up(&self.state).map(|node| (node, self.now)).collect();
+        let (is_proposing, is_seating, wake) = (false, false, None);
+        self.lead = Some(Lead { node, liveness, heard, is_proposing, is_seating, wake });
+        self.drive_leader();
+    }
+
+    /// The leader leads no longer; what it has not committed may be lost.
+    pub(super) fn depose(&mut self) {
+        self.lead = None;
+        let delay = self.chance.number(200..1_500);
+        self.after(Millis(delay), Happening::Elect);
+    }
+
+    pub(super) fn beat(&mut self, term: u64, node: NodeId) {
+        let now = self.now;
+        let Some(lead) = self.lead.as_mut().filter(|_| term == self.term) else { return };
+        lead.liveness.observe(now, node);
+        lead.heard.insert(node, now);
+        self.drive_leader();
+    }
+
+    /// A command from outside; it waits for a leader if there is none.
+    pub(super) fn take_in(&mut self, command: Command) {
+        if let Some(node) = self.leader() {
+            self.commit_later(false, node, command);
+        } else if self.chance.percent(70) {
+            self.after(Millis(300), Happening::Proposal(command));
+        }
+    }
+
+    /// Entries are committed in the order in which the leader stamped them.
+    fn commit_later(&mut self, own: bool, leader: NodeId, command: Command) {
+        let delay = self.chance.number(1..60);
+        let at = self.last_commit.max(self.now + Millis(delay));
+        self.last_commit = at;
+        let entry = Entry { at: self.epoch(leader), command };
+        self.after(at.since(self.now), Happening::Commit { term: self.term, own, entry });
+    }
+
+    pub(super) fn commit(&mut self, term: u64, own: bool, entry: Entry) {
+        if self.lead.is_some() && !self.has_majority(&self.voters) {
+            self.chance.count("leader_lost_its_quorum");
+            self.depose();
+        }
+        let Some(lead) = self.lead.as_mut() else {
+            // The next leader decides what becomes of it.
+            self.after(Millis(200), Happening::Commit { term, own, entry });
+            return;
+        };
+        if term == self.term {
+            lead.is_proposing &= !own;
+            self.append(entry);
+        } else if self.chance.percent(40) {
+            // Enough voters had it, so the new leader committed what the old one left.
+            self.chance.count("entry_committed_by_successor");
+            self.append(entry);
+        } else {
+            let kind = if matches!(entry.command, Command::Plan(_)) {
+                "plan_lost_uncommitted"
+            } else {
+                "entry_lost_uncommitted"
+            };
+            self.chance.count(kind);
+        }
+        self.drive_leader();
+    }
+
+    pub(super) fn drive_leader(&mut self) {
+        let now = self.now;
+        let Some(node) = self.leader() else { return };
+        let epoch = self.epoch(node);
+        let Some(lead) = &mut self.lead else { return };
+        lead.liveness.observe(now, node);
+        lead.heard.insert(node, now);
+        if !lead.is_proposing
+            && let Some(command) = self.decide(node, epoch)
+        {
+            self.commit_later(true, node, command);
+            self.lead.iter_mut().for_each(|lead| lead.is_proposing = true);
+        }
+        self.seat();
+        let state = &self.state;
+        let Some(lead) = &mut self.lead else { return };
+        let plan = plan::wake_at(state, epoch).map(|at| now + at.since(epoch));
+        let wake = [lead.liveness.wake_at(state), plan].into_iter().flatten().min();
+        // What is due already waits for the command under way.
+        lead.wake = wake.filter(|_| !lead.is_proposing);
+        self.chance
+            .check(lead.wake.is_none_or(|wake| wake > now), || "the leader wakes now again, with nothing to do".into());
+    }
+
+    fn decide(&mut self, node: NodeId, epoch: Millis) -> Option<Command> {
+        if self.state.mesh.is_none() {
+            return Some(Command::Found { mesh: MeshId(7) });
+        }
+        if !self.state.nodes.contains_key(&node) {
+            return self.machines.get(&node).map(|machine| Command::NodeJoin(machine.spec.clone()));
+        }
+        let lead = self.lead.as_mut()?;
+        if let Some(command) = lead.liveness.next_command(self.now, &self.state) {
+            self.check_liveness(&command);
+            return Some(command);
+        }
+        self.check_nobody_silent();
+        let plan = plan(&self.state, epoch);
+        self.check_plan(epoch, &plan);
+        self.chance.count(if plan.is_empty() { "plan_empty" } else { "plan_made" });
+        (!plan.is_empty()).then_some(Command::Plan(plan))
+    }
+
+    /// How long a node has been silent, as far as the leader can know.
+    fn silence(&self, node: NodeId) -> Millis {
+        let heard = self.lead.as_ref().and_then(|lead| lead.heard.get(&node));
+        heard.map_or(Millis(u64::MAX), |heard| self.now.since(*heard))
+    }
+
+    /// A node came up by the log: beats from before it went down must not count against it.
+    pub(super) fn came_up(&mut self, node: NodeId) {
+        let (now, silence) = (self.now, self.silence(node));
+        if let Some(lead) = self.lead.as_mut().filter(|_| silence >= DOWN_AFTER) {
+            lead.heard.insert(node, now);
+        }
+    }
+
+    fn check_liveness(&mut self, command: &Command) {
+        let (node, silent) = match command {
+            Command::NodeDown(node) => (*node, true),
+            Command::NodeUp(node) => (*node, false),
+            _ => return,
+        };
+        let silence = self.silence(node);
+        // A command under way keeps the leader from looking again at once, so it may welcome a node a little late.
+        let right = if silent { silence >= DOWN_AFTER } else { silence < DOWN_AFTER + LATE };
+        self.chance.check(right, || format!("{command:?} after a silence of {silence}"));
+    }
+
+    /// Where liveness has nothing to say, everyone who is up was heard of late.
+    fn check_nobody_silent(&mut self) {
+        for node in up(&self.state).collect::<Vec<_>>() {
+            let silence = self.silence(node);
+            self.chance
+                .check(silence < DOWN_AFTER + LATE, || format!("node {node} is up after a silence of {silence}"));
+        }
+    }
+
+    fn seat(&mut self) {
+        let Some(lead) = self.lead.as_mut().filter(|lead| !lead.is_seating) else { return };
+        if let Some(change) = next_change(&self.state, &self.voters, &self.learners) {
+            lead.is_seating = true;
+            let delay = self.chance.number(5..500);
+            self.after(Millis(delay), Happening::Seats { term: self.term, change });
+        }
+    }
+
+    pub(super) fn change_seats(&mut self, term: u64, change: SeatChange) {
+        let Some(lead) = self.lead.as_mut().filter(|_| term == self.term) else { return };
+        lead.is_seating = false;
+        match change {
+            // Adding a learner waits until it has the log: one that is away holds the leader up, and fails.
+            SeatChange::AddLearner(node) if self.is_reachable(node) => {
+                self.learners.insert(node);
+                self.chance.count("seat_learner_added");
+            }
+            SeatChange::SetVoters(voters) if self.has_majority(&voters) && self.has_majority(&self.voters) => {
+                self.check_voters(&voters);
+                self.learners.extend(&self.voters);
+                self.voters = voters;
+                self.learners.retain(|node| !self.voters.contains(node));
+                self.chance.count("seat_voters_set");
+            }
+            _ => self.chance.count("seat_change_failed"),
+        }
+        self.drive_leader();
+    }
+
+    fn check_voters(&mut self, voters: &BTreeSet<NodeId>) {
+        let is_odd = voters.len() % 2 == 1 && voters.len() <= VOTERS;
+        let caught_up = voters.iter().all(|node| self.voters.contains(node) || self.learners.contains(node));
+        let keeps = voters.is_superset(&self.voters);
+        self.chance.check(is_odd && caught_up && keeps, || format!("voters {:?} become {voters:?}", self.voters));
+    }
+}
