@@ -163,6 +163,7 @@ async fn open_session(client: &Client) -> anyhow::Result<(SessionId, NodeId)> {
         fixed: 1,
         need: Resources { cpu_millicores: 1000, memory_bytes: 64 << 20, ..Resources::default() },
         target: TargetKind::Tract.name().into(),
+        claim: None,
     };
     let Answer::Created(session) = client.ask(Request::Change(Change::SessionCreate(spec))).await? else {
         anyhow::bail!("the session was not created");

@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
 use skein_raft::{Seat, SeatConfig, SeatError};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 use crate::api::handle::Api;
 use crate::blobs::{BlobError, Blobs};
@@ -32,6 +34,12 @@ const KEEP_ALIVE_PARTS: u32 = 4;
 const NEWS_MAX: usize = 256;
 /// How often an agent says what it can do though nothing changed.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// The coordinator's store in the state directory.
+const COORDINATOR_DIRECTORY: &str = "coordinator";
+/// How long saying goodbye may take.
+const GOODBYE_TIME_MAX: Duration = Duration::from_millis(300);
+/// The file in the state directory that says which mesh this node is in.
+pub const MESH_FILE: &str = "mesh";
 /// The file in the state directory that says where the agent listens, for as long as it runs.
 pub const ADDRESS_FILE: &str = "address";
 
@@ -61,6 +69,22 @@ pub enum AgentError {
     /// See [`BlobError`].
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// The device's own description is too long.
+    #[error(
+        "this node's name, or one of its labels, is too long: --name and each side of a --label may have 128 bytes, and there may be 32 labels"
+    )]
+    OutOfBounds,
+    /// The node was in a mesh, and its part of the coordinator's log is gone.
+    #[error(
+        "this node was in mesh {mesh}, and {directory} no longer holds what it promised there: with an empty memory it could undo what the \
+         mesh agreed on. To make it a new node, move the whole state directory away and start again with --peer"
+    )]
+    Forgotten {
+        /// Which mesh.
+        mesh: String,
+        /// Where its log should be.
+        directory: PathBuf,
+    },
     /// The system does not let us hear signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -81,7 +105,18 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let (tell_gone, gone) = mpsc::channel(NEWS_MAX);
     let pool = Pool::new(endpoint.clone(), tell_gone);
     let blobs = Blobs::open(config.state_dir.join("models"))?;
+    let spec = NodeSpec {
+        id: node,
+        name: config.name.clone(),
+        address: advertised(&config, listen).to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        capability: inventory::capability(Path::new("/"), &config.labels),
+    };
+    if !spec.within_bounds() {
+        return Err(AgentError::OutOfBounds);
+    }
     let seat = open_seat(&config, node, pool.clone()).await?;
+    expect_memory(&config.state_dir, &seat)?;
     let (gossip, heard) = Gossip::start(GossipConfig {
         seed: identity.seed(),
         listen: config.gossip_listen,
@@ -94,7 +129,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let (beat, beats) = mpsc::channel(NEWS_MAX);
     let host = Host::new(worker_events);
     let gateway = Gateway::new(node, host.clone(), pool.clone());
-    let api = Api { node, seat: seat.clone(), pool: pool.clone(), blobs };
+    let trial = Arc::new(Semaphore::new(1));
+    let api = Api { node, seat: seat.clone(), pool: pool.clone(), blobs, trial };
     let server = Server {
         name: config.name.clone(),
         api: api.clone(),
@@ -105,15 +141,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     };
     let serving = tokio::spawn(server.run(endpoint.clone()));
 
-    let spec = NodeSpec {
-        id: node,
-        name: config.name.clone(),
-        address: advertised(&config, listen).to_string(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        capability: inventory::capability(Path::new("/"), &config.labels),
-    };
     let address_file = write_address(&config.state_dir, listen)?;
-    tracing::info!(%node, name = config.name, %listen, gossip = %config.gossip_listen, "agent runs");
+    tracing::info!(%node, name = config.name, %listen, gossip = ?gossip.listen_addresses(), "agent runs");
     let runtime = Runtime::new(config, spec, api, gateway, host, gossip);
     let ended = tokio::select! {
         failed = runtime.run(Inputs { beats, gone, workers, heard }) => Err(AgentError::SeatFailed(failed)),
@@ -122,7 +151,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     tracing::info!("agent stops");
     let _ = std::fs::remove_file(address_file);
     serving.abort();
-    endpoint.close().await;
+    // Those at the other end are told; one that does not listen is not waited for.
+    let _ = timeout(GOODBYE_TIME_MAX, endpoint.close()).await;
     seat.close().await;
     ended
 }
@@ -137,8 +167,20 @@ fn prepare_state_dir(path: &Path) -> Result<(), AgentError> {
 }
 
 async fn open_seat(config: &Config, node: skein_core::NodeId, pool: Pool) -> Result<Seat, SeatError> {
-    let seat = SeatConfig::new(config.state_dir.join("coordinator"), node);
+    let seat = SeatConfig::new(config.state_dir.join(COORDINATOR_DIRECTORY), node);
     Seat::open(seat, LinkTransport(pool)).await
+}
+
+/// A voter that forgot its vote and log is worse than a lost one: Raft counts on what it acknowledged. A store that was emptied
+/// looks like a new one, so that the node is in a mesh is written down beside it.
+fn expect_memory(state_dir: &Path, seat: &Seat) -> Result<(), AgentError> {
+    match std::fs::read_to_string(state_dir.join(MESH_FILE)) {
+        Ok(mesh) if !seat.is_member() => {
+            let (mesh, directory) = (mesh.trim().to_owned(), state_dir.join(COORDINATOR_DIRECTORY));
+            Err(AgentError::Forgotten { mesh, directory })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write_address(state_dir: &Path, listen: SocketAddr) -> Result<PathBuf, AgentError> {

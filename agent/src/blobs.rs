@@ -20,7 +20,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 #[derive(Debug, Error)]
 pub enum BlobError {
     /// The store's directory failed.
-    #[error("cannot {action} {path}: {source}; is the state directory writable, and the disk not full?")]
+    #[error("cannot {action} {path}: {source}")]
     File {
         /// What was tried.
         action: &'static str,
@@ -81,6 +81,17 @@ impl Blobs {
         self.path(digest).exists()
     }
 
+    /// Forgets a file that no model uses. One that cannot be removed takes room and does no other harm.
+    pub async fn remove(&self, digest: Digest) {
+        let path = self.path(digest);
+        match tokio::fs::remove_file(&path).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!("cannot remove {}: {error}", path.display());
+            }
+            _ => {}
+        }
+    }
+
     /// Takes a file in from a stream: checked against its name, flushed, and only then visible.
     pub async fn receive(&self, blob: Blob, from: &mut RecvStream) -> Result<(), BlobError> {
         if blob.size > FILE_BYTES_MAX {
@@ -95,7 +106,12 @@ impl Blobs {
         }
         written?;
         let path = self.path(blob.digest);
-        tokio::fs::rename(&part, &path).await.map_err(|source| BlobError::File { action: "name", path, source })
+        let named = async {
+            tokio::fs::rename(&part, &path).await?;
+            // Without this a power cut could take the name away again.
+            File::open(&self.directory).await?.sync_all().await
+        };
+        named.await.map_err(|source| BlobError::File { action: "name", path: path.clone(), source })
     }
 
     /// Gets a file from the first of these nodes that has it.

@@ -137,9 +137,22 @@ fn start_log(filter: Option<&str>) -> anyhow::Result<()> {
 #[expect(clippy::print_stderr, reason = "this is where every error ends")]
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("skein: {error:#}");
+        eprintln!("skein: {}", chain(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error and its causes, without those whose text the error before them holds already.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]

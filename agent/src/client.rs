@@ -182,3 +182,10 @@ async fn send_file(path: &Path, blob: Blob, stream: &mut Stream) -> Result<(), B
     let mut file = File::open(path).await.map_err(failed)?;
     blobs::copy(&mut file, &mut stream.send, blob.size).await.map_err(failed)
 }
+
+/// A number that nobody else draws: the name of a stream or of a claim.
+pub fn random() -> Result<u64, ClientError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| ClientError::Identity(IdentityError::Key(error.to_string())))?;
+    Ok(u64::from_be_bytes(bytes))
+}

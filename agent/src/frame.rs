@@ -27,6 +27,8 @@ const PREFIX_BYTES: usize = 8;
 pub const HEADER_BYTES_MAX: usize = 4 << 20;
 /// The longest payload, in bytes: a 4K frame of f32 RGB does not fit, its encoded picture or a 6 MB frame does easily.
 pub const PAYLOAD_BYTES_MAX: usize = 32 << 20;
+/// Memory that is taken on the sender's word; from there on it doubles with what came.
+const TAKEN_AT_ONCE_BYTES: usize = 1 << 20;
 
 /// Why a message could not be read.
 #[derive(Debug, Error)]
@@ -96,11 +98,21 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<Frame>, F
         }
     }
     let (header_bytes, payload_bytes) = lengths(prefix)?;
-    let mut header = vec![0; header_bytes];
-    from.read_exact(&mut header).await.map_err(early)?;
-    let mut payload = vec![0; payload_bytes];
-    from.read_exact(&mut payload).await.map_err(early)?;
+    let header = read_part(from, header_bytes).await?;
+    let payload = read_part(from, payload_bytes).await?;
     Ok(Some(Frame { header, payload: payload.into() }))
+}
+
+/// Reads so many bytes. Memory is taken as they arrive: a length that is only claimed costs nothing.
+async fn read_part<R: AsyncRead + Unpin>(from: &mut R, length: usize) -> Result<Vec<u8>, FrameError> {
+    let mut part = Vec::with_capacity(length.min(TAKEN_AT_ONCE_BYTES));
+    while part.len() < length {
+        let have = part.len();
+        let step = (length - have).min(have.max(TAKEN_AT_ONCE_BYTES));
+        part.resize(have + step, 0);
+        from.read_exact(&mut part[have..]).await.map_err(early)?;
+    }
+    Ok(part)
 }
 
 /// [`read`] for a worker process, which has nothing else to do while it waits.

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
-use skein_core::{Millis, NodeId, WorkerId};
+use skein_core::{MeshId, Millis, NodeId, WorkerId};
 use skein_raft::Role;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use crate::agent::MESH_FILE;
 use crate::api::handle::Api;
 use crate::api::{Change, Request};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gossip::{Announcement, Gossip};
 use crate::link::{Beat, send_beat};
-use crate::worker::host::Host;
+use crate::worker::host::{Host, STOPPED};
 use lead::{Lead, Settled};
 
 mod files;
@@ -61,6 +62,7 @@ pub struct Runtime {
     joiner: join::Joiner,
     keeper: files::Keeper,
     announced: Option<Announcement>,
+    mesh: Option<MeshId>,
     restated: Option<Instant>,
     begin: Instant,
 }
@@ -88,6 +90,7 @@ impl Runtime {
             joiner,
             keeper,
             announced: None,
+            mesh: None,
             restated: None,
             begin,
         }
@@ -130,6 +133,7 @@ impl Runtime {
     fn step(&mut self, state_changed: bool) {
         let now = self.now();
         if state_changed {
+            self.note_mesh();
             self.api.seat.read(|state| {
                 for (id, node) in &state.nodes {
                     if let Ok(address) = node.spec.address.parse()
@@ -150,6 +154,21 @@ impl Runtime {
         self.keeper.keep(&role);
         self.announce(&role);
         self.restate(&role);
+    }
+
+    /// Writes down, once, which mesh this node is in: see [`crate::agent::MESH_FILE`].
+    fn note_mesh(&mut self) {
+        let mesh = self.api.seat.read(|state| state.mesh);
+        if self.mesh == mesh {
+            return;
+        }
+        self.mesh = mesh;
+        let path = self.config.state_dir.join(MESH_FILE);
+        if let Some(mesh) = mesh
+            && let Err(error) = std::fs::write(&path, format!("{mesh}\n"))
+        {
+            tracing::warn!("cannot write {}: {error}", path.display());
+        }
     }
 
     fn act(&self, action: Action) {
@@ -220,6 +239,7 @@ impl Runtime {
     fn on_worker(&mut self, worker: WorkerId, event: WorkerEvent) {
         match &event {
             WorkerEvent::Ready => tracing::info!(worker = worker.0, "worker is ready"),
+            WorkerEvent::Exited { reason } if reason == STOPPED => tracing::info!(worker = worker.0, "worker ended"),
             WorkerEvent::Exited { reason } => tracing::warn!(worker = worker.0, "worker ended: {reason}"),
             WorkerEvent::Unusable { reason } => tracing::warn!(worker = worker.0, "worker cannot run here: {reason}"),
         }

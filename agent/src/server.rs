@@ -99,7 +99,7 @@ impl Server {
             Open::ModelPut(put) => self.model_put(stream, put).await,
             Open::Blob(digest) => self.api.blobs.send(digest, stream).await,
             Open::Raft(call) => self.raft(stream, call, &first.payload).await,
-            Open::Tasks(open) => serve_client(&self.gateway, &self.api.seat, stream, open).await,
+            Open::Tasks(open) => serve_client(&self.gateway, &self.api.seat, connection, stream, open).await,
             Open::Worker(open) => serve_worker(&self.host, stream, open).await,
         }
     }

@@ -53,7 +53,7 @@ pub fn check_rows(rows: &[Value], count: usize) -> BTreeSet<String> {
     let check = |row: &Value| {
         let file = row["file"].as_str().expect("a row names its file");
         assert_eq!(row["classes"][0]["label"], material::right_label(file), "{row}");
-        row["node"].as_u64().expect("a row names its node").to_string()
+        row["node"].as_str().expect("a row names its node").to_owned()
     };
     rows.iter().map(check).collect()
 }

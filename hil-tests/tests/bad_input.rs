@@ -82,6 +82,8 @@ fn a_bad_model_is_refused_and_says_why() {
 
     // None of them is known now, and a good one still is taken.
     assert_eq!(bed.json(&["model", "list"]).as_array().map(Vec::len), Some(0));
+    let kept = std::fs::read_dir(bed.state_dir(0).join("models")).unwrap().count();
+    assert_eq!(kept, 0, "files of refused models do not stay");
     let session = probe::open_session(&bed, 1);
     assert!(bed.cli(&["run", &session, text(&material::picture("coffee.png"))]).contains("espresso"));
 }

@@ -1,5 +1,6 @@
 //! Answers requests: reads from this agent's replica, changes through the leader.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use skein_core::model::{Blob, ModelSpec, is_name};
 use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
 use skein_raft::{ProposeError, Seat};
 use skein_targets::Manifest;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{Answer, ApiError, Change, ModelAdded, Request, status};
@@ -36,6 +38,8 @@ pub struct Api {
     pub pool: Pool,
     /// Model files.
     pub blobs: Blobs,
+    /// One trial run of a model at a time: each takes the memory of a worker.
+    pub trial: Arc<Semaphore>,
 }
 
 impl Api {
@@ -125,9 +129,22 @@ impl Api {
         let _ = timeout(OWN_REPLICA_WAIT, wait).await;
     }
 
-    /// Takes a model in: its files from the stream, a trial run, then the mesh's word.
+    /// Takes a model in: its files from the stream, a trial run, then the mesh's word. Files of a model that was not taken
+    /// do not stay.
     pub async fn add_model(&self, put: ModelPut, stream: &mut Stream) -> Result<Answer, ApiError> {
         check_put(&put)?;
+        let blobs = [Some(put.file), put.labels];
+        let answer = self.try_model(put, stream).await;
+        if answer.is_err() {
+            let used = |digest| self.seat.read(|state| state.models.values().any(|model| model.holds(digest)));
+            for blob in blobs.into_iter().flatten().filter(|blob| !used(blob.digest)) {
+                self.blobs.remove(blob.digest).await;
+            }
+        }
+        answer
+    }
+
+    async fn try_model(&self, put: ModelPut, stream: &mut Stream) -> Result<Answer, ApiError> {
         for blob in [Some(put.file), put.labels].into_iter().flatten() {
             let received = self.blobs.receive(blob, &mut stream.recv).await;
             received.map_err(|error| ApiError::Invalid(format!("the model {} did not arrive: {error}", put.name)))?;
@@ -139,8 +156,10 @@ impl Api {
             manifest: put.manifest.clone(),
             labels: put.labels.map(|labels| self.blobs.path(labels.digest)),
         };
-        let checked =
-            check(load).await.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
+        let turn = self.trial.acquire().await;
+        let checked = check(load).await;
+        drop(turn);
+        let checked = checked.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
         let ModelPut { name, manifest, file, labels } = put;
         let spec = ModelSpec { name, file, labels, manifest };
         match self.answer(Request::Change(Change::ModelAdd(spec)), false).await? {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
@@ -59,24 +59,26 @@ pub(crate) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     client.learn_addresses().await?;
     let names = node_names(&client).await?;
     let mut stream = TaskStream::open(client, arguments.session, Order::Kept).await?;
-    let mut files = arguments.files.iter();
-    let mut sent: BTreeMap<Sequence, &Path> = BTreeMap::new();
-    let mut rows = Vec::new();
+    let mut files = arguments.files.iter().enumerate();
+    // Which file each task is, by its place on the command line.
+    let mut sent: BTreeMap<Sequence, usize> = BTreeMap::new();
+    let mut rows = BTreeMap::new();
     let output = common.output();
     loop {
         while stream.pending() < UNDER_WAY_MAX {
-            let Some(file) = files.next() else { break };
+            let Some((place, file)) = files.next() else { break };
             match read(file).await {
                 Ok(payload) => {
-                    sent.insert(stream.submit(InputKind::Picture, payload).await?, file);
+                    sent.insert(stream.submit(InputKind::Picture, payload).await?, place);
                 }
-                Err(error) => keep(output, &mut rows, Row::failed(file, error))?,
+                Err(error) => keep(output, &mut rows, place, Row::failed(file, error))?,
             }
         }
         let Some(result) = next_or_tell(&mut stream, arguments.session).await? else { break };
-        let file = sent.remove(&result.sequence).unwrap_or(Path::new("?"));
-        keep(output, &mut rows, Row::of(file, result))?;
+        let place = sent.remove(&result.sequence).context("a result came for a task that was not sent")?;
+        keep(output, &mut rows, place, Row::of(&arguments.files[place], result))?;
     }
+    let rows: Vec<Row> = rows.into_values().collect();
     match output {
         Output::Table => print(&as_table(&rows, &names))?,
         Output::Quiet => print(&rows.iter().map(Row::best).collect::<String>())?,
@@ -97,11 +99,11 @@ async fn node_names(client: &Client) -> anyhow::Result<BTreeMap<NodeId, String>>
 }
 
 /// JSON goes out line by line as it comes; a table needs all of its rows.
-fn keep(output: Output, rows: &mut Vec<Row>, row: Row) -> anyhow::Result<()> {
+fn keep(output: Output, rows: &mut BTreeMap<usize, Row>, place: usize, row: Row) -> anyhow::Result<()> {
     if output == Output::Json {
         json_line(&row)?;
     }
-    rows.push(row);
+    rows.insert(place, row);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use skein_targets::TargetKind;
 use crate::api::{Answer, Change, Request, SessionStatus};
 use crate::cli::Common;
 use crate::cli::output::{Show, table};
+use crate::client::{ClientError, random};
 
 /// What `skein session` takes.
 #[derive(Debug, Subcommand)]
@@ -62,7 +63,7 @@ struct Word {
 pub(crate) async fn run(common: &Common, command: SessionCommand) -> anyhow::Result<ExitCode> {
     let client = common.connect().await?;
     let request = match command {
-        SessionCommand::Create(arguments) => Request::Change(Change::SessionCreate(arguments.spec())),
+        SessionCommand::Create(arguments) => Request::Change(Change::SessionCreate(arguments.spec()?)),
         SessionCommand::Status { session } => Request::SessionStatus(session),
         SessionCommand::End { session } => Request::Change(Change::SessionEnd(session)),
     };
@@ -76,14 +77,15 @@ pub(crate) async fn run(common: &Common, command: SessionCommand) -> anyhow::Res
 }
 
 impl CreateArgs {
-    fn spec(self) -> SessionSpec {
+    fn spec(self) -> Result<SessionSpec, ClientError> {
         let memory_bytes = self.memory.saturating_mul(1 << 20);
-        SessionSpec {
+        Ok(SessionSpec {
             model: self.model,
             fixed: self.fixed,
             need: Resources { cpu_millicores: self.cpu, memory_bytes, ..Resources::default() },
             target: self.target.name().into(),
-        }
+            claim: Some(random()?),
+        })
     }
 }
 

@@ -12,10 +12,9 @@ use skein_core::{NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::ApiError;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, random};
 use crate::frame;
 use crate::gateway::wire::{TaskHead, ToClient};
-use crate::identity::IdentityError;
 use crate::link::{LinkError, Open, Stream, TasksOpen, send_message};
 use crate::worker::protocol::{AnswerKind, InputKind};
 
@@ -80,12 +79,10 @@ pub struct TaskStream {
 impl TaskStream {
     /// Opens a stream of tasks to a session.
     pub async fn open(client: Client, session: SessionId, order: Order) -> Result<Self, ClientError> {
-        let mut id = [0; 8];
-        getrandom::fill(&mut id).map_err(|error| ClientError::Identity(IdentityError::Key(error.to_string())))?;
         let mut stream = Self {
             client,
             session,
-            id: StreamId(u64::from_be_bytes(id)),
+            id: StreamId(random()?),
             order,
             stream: None,
             gateways: 0,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::{Answer, Change, MeshStatus, Request, SeatStatus, SessionStatus};
 use crate::cli::read_manifest;
-use crate::client::Client;
+use crate::client::{Client, random};
 use crate::demo::fleet::LOOK_EVERY;
 use crate::demo::material::Material;
 
@@ -45,6 +45,7 @@ pub(super) async fn open_session(client: &Client, material: &Material, fixed: u3
         fixed,
         need: Resources { cpu_millicores: 1000, memory_bytes: 256 << 20, ..Resources::default() },
         target: TargetKind::Tract.name().into(),
+        claim: Some(random()?),
     };
     match client.ask(Request::Change(Change::SessionCreate(spec))).await? {
         Answer::Created(session) => Ok(session),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::SendStream;
+use quinn::{Connection, SendStream};
 use skein_core::dispatch::{Outcome, Refused, TaskId};
 use skein_core::{Refusal, SessionId};
 use skein_raft::Seat;
@@ -25,7 +25,13 @@ const SESSION_WAIT: Duration = Duration::from_secs(2);
 const RETRY_AFTER_MS: u64 = 50;
 
 /// Serves one stream of tasks until the client has all its results, or is gone.
-pub async fn serve_client(gateway: &Gateway, seat: &Seat, stream: Stream, open: TasksOpen) -> Result<(), LinkError> {
+pub async fn serve_client(
+    gateway: &Gateway,
+    seat: &Seat,
+    connection: &Connection,
+    stream: Stream,
+    open: TasksOpen,
+) -> Result<(), LinkError> {
     let Stream { mut send, recv } = stream;
     let opened = match find_session(gateway, seat, open.session).await {
         None => Err(ApiError::Refused(Refusal::NoSession(open.session))),
@@ -42,16 +48,24 @@ pub async fn serve_client(gateway: &Gateway, seat: &Seat, stream: Stream, open: 
     // A refusal goes out at once, past the results in their queue: both write to the same stream.
     let send = Arc::new(Mutex::new(send));
     let window = Arc::new(Semaphore::new(usize::from(WINDOW)));
-    let writer = tokio::spawn(write_results(session.clone(), send.clone(), deliveries, window.clone()));
-    let read = read_tasks(gateway, &session, recv, &open, &send, &window).await;
+    let mut writer = tokio::spawn(write_results(session.clone(), send.clone(), deliveries, window.clone()));
+    let read = tokio::select! {
+        read = read_tasks(gateway, &session, recv, &open, &send, &window) => read,
+        // It ends first only when the client takes no more results: then nothing more is read for it either.
+        _ = &mut writer => Err(LinkError::NoReply),
+    };
     if read.is_ok() {
         // The client will send no more. When the whole window is free, every result was written.
-        let _ = window.acquire_many(u32::from(WINDOW)).await;
+        tokio::select! {
+            _ = window.acquire_many(u32::from(WINDOW)) => {}
+            _ = connection.closed() => {}
+        }
     }
     // From here on nothing is delivered, so the writer ends.
     let ledger = session.close(open.stream, number);
-    let wrote = writer.await;
-    if let (Ok(()), Ok(Ok(())), Some(ledger)) = (&read, wrote, ledger) {
+    if read.is_ok()
+        && let (Ok(Ok(())), Some(ledger)) = (writer.await, ledger)
+    {
         let mut send = send.lock().await;
         send_message(&mut send, &ToClient::Closed(ledger), Bytes::new()).await?;
         let _ = send.finish();

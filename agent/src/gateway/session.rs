@@ -61,6 +61,8 @@ struct Inner {
     ports: HashMap<WorkerId, Port>,
     clients: HashMap<StreamId, Client>,
     last_client: u64,
+    /// The session is over: whatever still comes fails at once.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Session {
             ports: HashMap::new(),
             clients: HashMap::new(),
             last_client: 0,
+            ended: false,
         };
         Self { id, node, begin: Instant::now(), inner: Mutex::new(inner) }
     }
@@ -171,6 +174,9 @@ impl Session {
     pub(super) fn submit(&self, task: TaskId, attempt_first: u32, payload: Payload) -> Result<(), Refused> {
         let mut inner = self.lock();
         inner.dispatcher.submit(task, attempt_first, Arc::new(payload))?;
+        if inner.ended {
+            inner.dispatcher.fail_all(&self.ended_text());
+        }
         self.pump(&mut inner);
         Ok(())
     }
@@ -182,8 +188,13 @@ impl Session {
             keeper.abort();
         }
         inner.ports.clear();
-        inner.dispatcher.fail_all(&format!("session {} ended before the task did", self.id));
+        inner.ended = true;
+        inner.dispatcher.fail_all(&self.ended_text());
         self.pump(&mut inner);
+    }
+
+    fn ended_text(&self) -> String {
+        format!("session {} ended before the task did", self.id)
     }
 
     /// On which node a worker stands: this one where the plan has just dropped it.

@@ -1,8 +1,9 @@
 //! Model files: brought to this node for its workers, and kept by every voter.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use skein_core::model::{Blob, ModelSpec};
+use skein_core::model::{Blob, Digest, ModelSpec};
 use skein_core::{NodeId, WorkerId};
 use skein_raft::Role;
 use tokio::task::JoinHandle;
@@ -64,11 +65,13 @@ fn holders(api: &Api) -> Vec<NodeId> {
 pub(super) struct Keeper {
     api: Api,
     fetching: Option<JoinHandle<()>>,
+    /// The file that was last asked for: the next one is tried after it, so that one which nobody has holds up no other.
+    last: Option<Digest>,
 }
 
 impl Keeper {
     pub(super) fn new(api: Api) -> Self {
-        Self { api, fetching: None }
+        Self { api, fetching: None, last: None }
     }
 
     /// Looks for a file that is missing, and goes to get it, one at a time.
@@ -77,9 +80,12 @@ impl Keeper {
             return;
         }
         let missing = self.api.seat.read(|state| {
-            let mut blobs = state.models.values().flat_map(ModelSpec::blobs);
-            blobs.find(|blob| !self.api.blobs.has(blob.digest))
+            let blobs = state.models.values().flat_map(ModelSpec::blobs);
+            let missing: BTreeSet<Blob> = blobs.filter(|blob| !self.api.blobs.has(blob.digest)).collect();
+            let next = missing.iter().find(|blob| self.last.is_none_or(|last| blob.digest > last));
+            next.or(missing.first()).copied()
         });
+        self.last = missing.map(|blob| blob.digest);
         self.fetching = missing.map(|blob| {
             let api = self.api.clone();
             tokio::spawn(async move {

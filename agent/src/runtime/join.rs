@@ -95,11 +95,12 @@ impl Search {
                 return;
             }
             let mut reached = false;
+            let mut reason = String::from("no address to ask is known");
             for address in self.candidates(joined) {
                 match timeout(ASK_TIME_MAX, self.visit(address, joined)).await {
                     Ok(Ok(())) => reached = true,
-                    Ok(Err(reason)) => tracing::debug!(%address, "no way into a mesh here: {reason}"),
-                    Err(_) => tracing::debug!(%address, "no answer in time"),
+                    Ok(Err(why)) => reason = format!("{address}: {why}"),
+                    Err(_) => reason = format!("{address}: no answer in time"),
                 }
             }
             if !joined && !reached {
@@ -110,7 +111,7 @@ impl Search {
                     }
                 } else if complained.elapsed() >= COMPLAIN_EVERY {
                     complained = Instant::now();
-                    tracing::warn!(peers = ?self.peers, "no agent of a mesh answers yet; still trying");
+                    tracing::warn!("no way into a mesh yet, still trying; the last try: {reason}");
                 }
             }
             sleep(ROUND).await;
@@ -136,7 +137,15 @@ impl Search {
             self.gossip.dial(multiaddress);
         }
         self.introduced.insert(address);
+        if answer.node == self.spec.id {
+            tracing::warn!(%address, "--peer names this agent itself; name another one");
+            return Err("it is this agent itself".into());
+        }
         if joined {
+            let own = self.api.seat.read(|state| state.mesh);
+            if own.is_some() && answer.mesh.is_some() && own != answer.mesh {
+                tracing::warn!(%address, "that peer is in another mesh than this node; to move, empty the state directory");
+            }
             return Ok(());
         }
         if answer.mesh.is_none() {

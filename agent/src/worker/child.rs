@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use skein_targets::{Input, Manifest, Model, ModelSource, TargetKind, TensorView, parse_labels};
 
-use crate::frame::{self, FrameError};
+use crate::frame::{self, FrameError, PAYLOAD_BYTES_MAX};
 use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
 
 /// How much nicer than the agent a worker is: inference may take every core, the agent must still be heard.
@@ -71,10 +71,13 @@ fn serve<R: Read, W: Write>(model: &Model, input: &mut R, output: &mut W) -> Res
         });
         let run_micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (result, payload) = match answer {
-            Ok(answer) => {
-                let (kind, payload) = AnswerKind::split(answer);
-                (Ok(kind), payload)
-            }
+            Ok(answer) => match AnswerKind::split(answer) {
+                (_, payload) if payload.len() > PAYLOAD_BYTES_MAX => {
+                    let (has, most) = (payload.len() >> 20, PAYLOAD_BYTES_MAX >> 20);
+                    (Err(format!("the answer has {has} MiB, and no message carries more than {most}")), Bytes::new())
+                }
+                (kind, payload) => (Ok(kind), payload),
+            },
             Err(error) => (Err(error.to_string()), Bytes::new()),
         };
         send(output, &FromWorker::Result { ticket, run_micros, result }, &payload)?;

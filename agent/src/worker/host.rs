@@ -18,6 +18,8 @@ use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker}
 /// How many attempts one gateway may have at one worker: one runs, one waits in the pipe, and two cover the way of an
 /// answer to another node and back. More would only be lost together with the worker.
 pub const CREDITS: u32 = 4;
+/// The reason of a worker that ended because the plan no longer had it.
+pub const STOPPED: &str = "it was stopped";
 /// Attempts of all gateways that wait for the pipe; beyond it gateways wait, each with its few credits.
 const QUEUE_MAX: usize = 64;
 
@@ -117,7 +119,7 @@ impl Host {
         tokio::spawn(async move {
             let event = tokio::select! {
                 event = host.live(worker, load) => event,
-                _ = stopped => WorkerEvent::Exited { reason: "it was stopped".into() },
+                _ = stopped => WorkerEvent::Exited { reason: STOPPED.into() },
             };
             host.running().remove(&worker);
             host.tell(worker, event);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use skein_core::WorkerId;
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use crate::frame::{self, Frame, FrameError};
@@ -16,7 +16,7 @@ use crate::worker::protocol::{FromWorker, Load, ToWorker};
 /// As in the child: what the kernel's pipe holds.
 const BUFFER_BYTES: usize = 64 << 10;
 /// The longest line of a worker's standard error that is passed on to the log, in bytes.
-const LOG_LINE_BYTES_MAX: usize = 2048;
+const LOG_LINE_BYTES_MAX: u64 = 2048;
 
 /// Why a worker process is of no use.
 #[derive(Debug, Error)]
@@ -120,9 +120,13 @@ fn own_program() -> std::io::Result<PathBuf> {
 }
 
 async fn log_errors(worker: Option<WorkerId>, errors: ChildStderr) {
-    let mut lines = BufReader::new(errors).split(b'\n');
-    while let Ok(Some(mut line)) = lines.next_segment().await {
-        line.truncate(LOG_LINE_BYTES_MAX);
+    let mut errors = BufReader::new(errors);
+    loop {
+        let mut line = Vec::new();
+        match (&mut errors).take(LOG_LINE_BYTES_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
         let line = String::from_utf8_lossy(&line);
         tracing::warn!(worker = worker.map(|worker| worker.0), "worker says: {}", line.trim_end());
     }
