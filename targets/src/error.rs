@@ -19,11 +19,7 @@ pub enum LoadError {
     #[error("{} is no whole ONNX model: {reason}; export the model again or copy the file again", file.display())]
     NotOnnx { file: PathBuf, reason: String },
     #[error("the model {} uses operators that {target} lacks: {}; export it without them or use another target", file.display(), operators.join(", "))]
-    Operators {
-        file: PathBuf,
-        target: TargetKind,
-        operators: Vec<String>,
-    },
+    Operators { file: PathBuf, target: TargetKind, operators: Vec<String> },
     #[error("the model {} has {} inputs ({}), but a task brings one: export it with one input", file.display(), inputs.len(), inputs.join(", "))]
     Inputs { file: PathBuf, inputs: Vec<String> },
     /// A type, rank or size that a task cannot bring or get back.
@@ -35,18 +31,9 @@ pub enum LoadError {
     Contradiction { file: PathBuf, reason: String },
     /// The target understood the file but cannot prepare it to run.
     #[error("{target} cannot run the model {}: it failed to {step}: {reason}", file.display())]
-    Target {
-        file: PathBuf,
-        target: TargetKind,
-        step: &'static str,
-        reason: String,
-    },
+    Target { file: PathBuf, target: TargetKind, step: &'static str, reason: String },
     #[error("{target} crashed on the model {}: {reason}; the model is broken or meets a fault of the target", file.display())]
-    Crashed {
-        file: PathBuf,
-        target: TargetKind,
-        reason: String,
-    },
+    Crashed { file: PathBuf, target: TargetKind, reason: String },
 }
 
 /// Why a run gave no answer. The model can be run again after each of these.
@@ -57,11 +44,7 @@ pub enum RunError {
     #[error("the model takes {expected}, but got {got}")]
     WrongKind { expected: &'static str, got: &'static str },
     #[error("the model takes {expected}, but got {element} {shape:?}")]
-    WrongTensor {
-        expected: TensorSpec,
-        element: ElementType,
-        shape: Vec<usize>,
-    },
+    WrongTensor { expected: TensorSpec, element: ElementType, shape: Vec<usize> },
     #[error(transparent)]
     Tensor(#[from] TensorError),
     #[error(
@@ -78,12 +61,7 @@ pub enum RunError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
     #[error("a tensor {element} {shape:?} takes {expected} bytes, but there are {got}")]
-    Length {
-        element: ElementType,
-        shape: Vec<usize>,
-        expected: usize,
-        got: usize,
-    },
+    Length { element: ElementType, shape: Vec<usize>, expected: usize, got: usize },
     #[error("a tensor {element} {shape:?} takes more than the {TENSOR_BYTES_MAX} bytes allowed: send smaller ones")]
     TooLarge { element: ElementType, shape: Vec<usize> },
     #[error("a tensor of truth values has a byte other than 0 and 1")]

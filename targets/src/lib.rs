@@ -36,7 +36,4 @@ pub use target::{TargetKind, UnknownTarget};
 pub use tensor::{ElementType, TENSOR_BYTES_MAX, Tensor, TensorSpec, TensorView, UnknownElementType};
 
 // Tensors are handed to the runtimes as they come from the wire; a big-endian board would have to turn every number.
-const _: () = assert!(
-    cfg!(target_endian = "little"),
-    "skein-targets needs a little-endian machine"
-);
+const _: () = assert!(cfg!(target_endian = "little"), "skein-targets needs a little-endian machine");

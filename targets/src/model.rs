@@ -55,38 +55,18 @@ pub struct Model {
 impl Model {
     /// Reads, checks and prepares a model. Call it in a worker process only: see the notes on this crate.
     pub fn load(target: TargetKind, source: ModelSource<'_>) -> Result<Model, LoadError> {
-        let ModelSource {
-            file: path,
-            manifest,
-            labels,
-        } = source;
+        let ModelSource { file: path, manifest, labels } = source;
         manifest.check()?;
         let picture_shape = match &manifest.input {
             InputSpec::Picture(picture) => Some(picture.tensor_shape()),
             InputSpec::Tensor => None,
         };
-        let order = Order {
-            path,
-            file: open(path)?,
-            picture_shape,
-        };
-        let crashed = |reason| LoadError::Crashed {
-            file: path.to_owned(),
-            target,
-            reason,
-        };
+        let order = Order { path, file: open(path)?, picture_shape };
+        let crashed = |reason| LoadError::Crashed { file: path.to_owned(), target, reason };
         let loaded = guarded(|| Loaded::load(target, order), crashed)?;
-        let contradiction = |reason| LoadError::Contradiction {
-            file: path.to_owned(),
-            reason,
-        };
+        let contradiction = |reason| LoadError::Contradiction { file: path.to_owned(), reason };
         check_labels(&manifest.output, &labels, loaded.description()).map_err(contradiction)?;
-        Ok(Model {
-            target,
-            loaded,
-            manifest,
-            labels,
-        })
+        Ok(Model { target, loaded, manifest, labels })
     }
 
     pub fn target(&self) -> TargetKind {
@@ -125,10 +105,7 @@ impl Model {
                     self.loaded.run(&tensor)?
                 }
                 (Input::Tensor(_), InputSpec::Picture(_)) => {
-                    return Err(RunError::WrongKind {
-                        expected: "a picture (PNG or JPEG)",
-                        got: "a tensor",
-                    });
+                    return Err(RunError::WrongKind { expected: "a picture (PNG or JPEG)", got: "a tensor" });
                 }
                 (Input::Picture(_), InputSpec::Tensor) => {
                     return Err(RunError::WrongKind {
@@ -151,33 +128,20 @@ impl Model {
     }
 
     fn input(&self) -> &TensorSpec {
-        self.loaded
-            .description()
-            .inputs
-            .first()
-            .expect("a model without its one input is refused at load")
+        self.loaded.description().inputs.first().expect("a model without its one input is refused at load")
     }
 
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {
-        guarded(work, |reason| RunError::Crashed {
-            target: self.target,
-            reason,
-        })
+        guarded(work, |reason| RunError::Crashed { target: self.target, reason })
     }
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {
-    let unreadable = |source| LoadError::Read {
-        file: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| LoadError::Read { file: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     if bytes > MODEL_BYTES_MAX {
-        return Err(LoadError::TooLarge {
-            file: path.to_owned(),
-            bytes,
-        });
+        return Err(LoadError::TooLarge { file: path.to_owned(), bytes });
     }
     Ok(file)
 }
@@ -191,14 +155,10 @@ fn check_labels(output: &OutputSpec, labels: &[String], model: &ModelDescription
         return Err("it names classes, but the model has no output".into());
     };
     if scores.element != ElementType::F32 {
-        return Err(format!(
-            "classes need f32 scores, but the model's first output is {scores}"
-        ));
+        return Err(format!("classes need f32 scores, but the model's first output is {scores}"));
     }
     let Some(shape) = scores.fixed_shape() else {
-        return Err(format!(
-            "classes need a fixed number of scores, but the model's first output is {scores}"
-        ));
+        return Err(format!("classes need a fixed number of scores, but the model's first output is {scores}"));
     };
     let classes: usize = shape.iter().product();
     if classes != labels.len() {

@@ -45,11 +45,7 @@ fn side(pixels: usize) -> u32 {
 fn centred_window(picture: (u32, u32), wanted: (u32, u32), fraction: f32) -> (u32, u32, u32, u32) {
     let ratio = |have: u32, want: u32| f64::from(have) / f64::from(want);
     let scale = ratio(picture.0, wanted.0).min(ratio(picture.1, wanted.1)) * f64::from(fraction);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to a side of the picture"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a side of the picture")]
     let cut = |want: u32, have: u32| (f64::from(want) * scale).round().clamp(1.0, f64::from(have)) as u32;
     let (width, height) = (cut(wanted.0, picture.0), cut(wanted.1, picture.1));
     ((picture.0 - width) / 2, (picture.1 - height) / 2, width, height)

@@ -53,11 +53,7 @@ impl FromStr for TargetKind {
 }
 
 fn known() -> String {
-    TargetKind::ALL
-        .iter()
-        .map(|target| target.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    TargetKind::ALL.iter().map(|target| target.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// What every target is asked to load: an opened model file, its name for errors, and the shape that the input must

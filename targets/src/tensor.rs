@@ -41,12 +41,7 @@ pub struct TensorView<'a> {
 impl Tensor {
     /// A tensor of these bytes, if there are as many as the shape needs.
     pub fn new(element: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Tensor, TensorError> {
-        TensorView {
-            element,
-            shape: &shape,
-            bytes: &bytes,
-        }
-        .check()?;
+        TensorView { element, shape: &shape, bytes: &bytes }.check()?;
         Ok(Tensor { element, shape, bytes })
     }
 
@@ -73,11 +68,7 @@ impl Tensor {
     }
 
     pub fn view(&self) -> TensorView<'_> {
-        TensorView {
-            element: self.element,
-            shape: &self.shape,
-            bytes: &self.bytes,
-        }
+        TensorView { element: self.element, shape: &self.shape, bytes: &self.bytes }
     }
 }
 
@@ -87,12 +78,7 @@ impl TensorView<'_> {
         let needed = bytes_needed(self.element, self.shape)?;
         if self.bytes.len() != needed {
             let (element, shape) = (self.element, self.shape.to_vec());
-            return Err(TensorError::Length {
-                element,
-                shape,
-                expected: needed,
-                got: self.bytes.len(),
-            });
+            return Err(TensorError::Length { element, shape, expected: needed, got: self.bytes.len() });
         }
         // A truth value of 2 is undefined behaviour in the runtimes, which see these bytes as `bool`.
         if self.element == ElementType::Bool && self.bytes.iter().any(|&byte| byte > 1) {
@@ -108,10 +94,7 @@ pub(crate) fn bytes_needed(element: ElementType, shape: &[usize]) -> Result<usiz
         .iter()
         .try_fold(element.bytes(), |bytes, &axis| bytes.checked_mul(axis))
         .filter(|&bytes| bytes <= TENSOR_BYTES_MAX)
-        .ok_or_else(|| TensorError::TooLarge {
-            element,
-            shape: shape.to_vec(),
-        })
+        .ok_or_else(|| TensorError::TooLarge { element, shape: shape.to_vec() })
 }
 
 impl TensorSpec {
@@ -126,11 +109,7 @@ impl TensorSpec {
         let same_rank = self.shape.len() == got.shape.len();
         if got.element != self.element || !same_rank || !self.shape.iter().zip(got.shape).all(fits) {
             let (element, shape) = (got.element, got.shape.to_vec());
-            return Err(RunError::WrongTensor {
-                expected: self.clone(),
-                element,
-                shape,
-            });
+            return Err(RunError::WrongTensor { expected: self.clone(), element, shape });
         }
         Ok(got.check()?)
     }

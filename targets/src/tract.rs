@@ -27,11 +27,7 @@ pub(crate) struct TractModel {
 impl TractModel {
     pub(crate) fn load(order: Order<'_>) -> Result<TractModel, LoadError> {
         let (plan, description) = prepare::prepare(order)?;
-        Ok(TractModel {
-            description,
-            plan,
-            idle: Mutex::new(None),
-        })
+        Ok(TractModel { description, plan, idle: Mutex::new(None) })
     }
 
     pub(crate) fn description(&self) -> &ModelDescription {
@@ -67,26 +63,16 @@ fn from_tract(output: TValue) -> Result<Tensor, RunError> {
         output
     };
     let element = types::element_type(output.datum_type()).ok_or_else(|| unknown(output.datum_type()))?;
-    Ok(Tensor::new(
-        element,
-        output.shape().to_vec(),
-        output.as_bytes().to_vec(),
-    )?)
+    Ok(Tensor::new(element, output.shape().to_vec(), output.as_bytes().to_vec())?)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn failed(error: TractError) -> RunError {
-    RunError::Target {
-        target: TargetKind::Tract,
-        reason: format!("{error:#}"),
-    }
+    RunError::Target { target: TargetKind::Tract, reason: format!("{error:#}") }
 }
 
 fn unknown(datum_type: DatumType) -> RunError {
     let known = ElementType::ALL.map(ElementType::name).join(", ");
     let reason = format!("an output has numbers of type {datum_type:?}, which is none of {known}");
-    RunError::Target {
-        target: TargetKind::Tract,
-        reason,
-    }
+    RunError::Target { target: TargetKind::Tract, reason }
 }

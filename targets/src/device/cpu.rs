@@ -36,9 +36,7 @@ pub(super) fn discover(root: &Path) -> Device {
     Device {
         kind: DeviceKind::Cpu,
         name: name(&cpuinfo),
-        logical_cores: count_ranges(&online)
-            .unwrap_or_else(|| count_processors(&cpuinfo))
-            .max(1),
+        logical_cores: count_ranges(&online).unwrap_or_else(|| count_processors(&cpuinfo)).max(1),
         memory_bytes: memory_bytes(&read(root, "proc/meminfo")).unwrap_or(0),
     }
 }
@@ -59,21 +57,14 @@ fn name(cpuinfo: &str) -> String {
     if !cores.is_empty() {
         return cores.join(" + ");
     }
-    let named = ["model name", "Hardware", "Model"]
-        .into_iter()
-        .find_map(|key| values(cpuinfo, key).next());
+    let named = ["model name", "Hardware", "Model"].into_iter().find_map(|key| values(cpuinfo, key).next());
     named.unwrap_or("CPU of unknown name").to_owned()
 }
 
 /// The names of the ARM cores, sorted: some chips mix two kinds.
 fn arm_cores(cpuinfo: &str) -> Vec<&'static str> {
     let pairs = values(cpuinfo, "CPU implementer").zip(values(cpuinfo, "CPU part"));
-    let find = |(maker, part)| {
-        ARM_CORES
-            .iter()
-            .find(|core| core.0 == maker && core.1 == part)
-            .map(|core| core.2)
-    };
+    let find = |(maker, part)| ARM_CORES.iter().find(|core| core.0 == maker && core.1 == part).map(|core| core.2);
     let mut cores: Vec<&str> = pairs.filter_map(find).collect();
     cores.sort_unstable();
     cores
@@ -82,9 +73,7 @@ fn arm_cores(cpuinfo: &str) -> Vec<&'static str> {
 /// The values of a key in lines of `key : value`, none of them empty.
 fn values<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs
-        .filter(move |(name, value)| name.trim() == key && !value.trim().is_empty())
-        .map(|(_, value)| value.trim())
+    pairs.filter(move |(name, value)| name.trim() == key && !value.trim().is_empty()).map(|(_, value)| value.trim())
 }
 
 /// How many numbers a list such as `0-3,6` has.

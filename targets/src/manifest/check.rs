@@ -11,33 +11,21 @@ pub enum ManifestError {
     #[error("the manifest cannot be read: {0}")]
     Syntax(String),
     #[error("the manifest's `{field}` is {got}, but must be {expected}")]
-    Value {
-        field: &'static str,
-        got: String,
-        expected: String,
-    },
+    Value { field: &'static str, got: String, expected: String },
 }
 
 pub(super) fn within(field: &'static str, got: usize, min: usize, max: usize) -> Result<(), ManifestError> {
     if (min..=max).contains(&got) {
         return Ok(());
     }
-    Err(ManifestError::Value {
-        field,
-        got: got.to_string(),
-        expected: format!("from {min} to {max}"),
-    })
+    Err(ManifestError::Value { field, got: got.to_string(), expected: format!("from {min} to {max}") })
 }
 
 pub(super) fn number(field: &'static str, got: f32, fits: bool, expected: &str) -> Result<(), ManifestError> {
     if fits {
         return Ok(());
     }
-    Err(ManifestError::Value {
-        field,
-        got: got.to_string(),
-        expected: expected.to_owned(),
-    })
+    Err(ManifestError::Value { field, got: got.to_string(), expected: expected.to_owned() })
 }
 
 /// A manifest names files that the agent opens: one that could climb out of its folder would read any file of the node.
@@ -48,9 +36,5 @@ pub(super) fn file_name(field: &'static str, got: &str) -> Result<(), ManifestEr
         return Ok(());
     }
     let expected = "the name of a file beside the manifest, without any folder".to_owned();
-    Err(ManifestError::Value {
-        field,
-        got: format!("{got:?}"),
-        expected,
-    })
+    Err(ManifestError::Value { field, got: format!("{got:?}"), expected })
 }

@@ -82,21 +82,11 @@ impl PictureSpec {
         within("input.picture.height", self.height, 1, SIDE_MAX)?;
         for (mean, std) in self.mean.into_iter().zip(self.std) {
             number("input.picture.mean", mean, mean.is_finite(), "a finite number")?;
-            number(
-                "input.picture.std",
-                std,
-                std.is_normal() && std > 0.0,
-                "a finite number above zero",
-            )?;
+            number("input.picture.std", std, std.is_normal() && std > 0.0, "a finite number above zero")?;
         }
         if let Resize::CentreCrop(fraction) = self.resize {
             let fits = (CROP_MIN..=1.0).contains(&fraction);
-            number(
-                "input.picture.resize.centre-crop",
-                fraction,
-                fits,
-                "a fraction from 0.01 to 1",
-            )?;
+            number("input.picture.resize.centre-crop", fraction, fits, "a fraction from 0.01 to 1")?;
         }
         Ok(())
     }

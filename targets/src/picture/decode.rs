@@ -53,8 +53,5 @@ pub(super) fn decode(encoded: &[u8]) -> Result<DynamicImage, PictureError> {
 fn not_a_picture(encoded: &[u8]) -> PictureError {
     // Enough to recognise a format or a text by, and short in a log.
     let start = encoded.get(..12).unwrap_or(encoded);
-    PictureError::NotAPicture {
-        bytes: encoded.len(),
-        begins: format!("\"{}\"", start.escape_ascii()),
-    }
+    PictureError::NotAPicture { bytes: encoded.len(), begins: format!("\"{}\"", start.escape_ascii()) }
 }

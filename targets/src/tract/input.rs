@@ -29,10 +29,7 @@ pub(super) fn fix(model: &mut InferenceModel, picture: Option<[usize; 4]>) -> Re
     let name = model.node(outlet.node).name.clone();
     let fact = model.outlet_fact(outlet)?.clone();
     let Some(element) = fact.datum_type.concretize().and_then(element_type) else {
-        let reason = format!(
-            "its input `{name}` is of type {:?}, which no task can bring",
-            fact.datum_type
-        );
+        let reason = format!("its input `{name}` is of type {:?}, which no task can bring", fact.datum_type);
         return Err(Fault::Unsuitable(reason));
     };
     let axes = match picture {
@@ -62,9 +59,7 @@ fn picture_axes(
         return Ok(axes.into_iter().collect());
     }
     let model = format!("`{name}` {element} {:?}", fact.shape);
-    Err(Fault::Contradiction(format!(
-        "its picture becomes f32 {picture:?}, but the model takes {model}"
-    )))
+    Err(Fault::Contradiction(format!("its picture becomes f32 {picture:?}, but the model takes {model}")))
 }
 
 /// The axes of a task's tensor: as the model says, with a batch of one where it leaves the first axis open.
@@ -79,11 +74,5 @@ fn task_axes(model: &InferenceModel, name: &str, fact: &InferenceFact) -> Result
         Some(expression) => expression,
         None => model.symbols.new_with_prefix("axis").into(),
     };
-    Ok(fact
-        .shape
-        .dims()
-        .map(Factoid::concretize)
-        .enumerate()
-        .map(axis)
-        .collect())
+    Ok(fact.shape.dims().map(Factoid::concretize).enumerate().map(axis).collect())
 }

@@ -23,20 +23,12 @@ pub(super) fn missing(onnx: &Onnx, model: &ModelProto) -> Vec<String> {
             if !known {
                 missing.insert(name(node));
             }
-            graphs.extend(
-                node.attribute
-                    .iter()
-                    .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)),
-            );
+            graphs.extend(node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)));
         }
     }
     missing.into_iter().take(NAMED_MAX).collect()
 }
 
 fn name(node: &NodeProto) -> String {
-    if node.domain.is_empty() {
-        node.op_type.clone()
-    } else {
-        format!("{}::{}", node.domain, node.op_type)
-    }
+    if node.domain.is_empty() { node.op_type.clone() } else { format!("{}::{}", node.domain, node.op_type) }
 }

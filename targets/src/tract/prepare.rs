@@ -18,39 +18,23 @@ use crate::tensor::TensorSpec;
 
 /// Reads, checks and optimises a model.
 pub(super) fn prepare(order: Order<'_>) -> Result<(Arc<TypedRunnableModel>, ModelDescription), LoadError> {
-    let Order {
-        path,
-        mut file,
-        picture_shape,
-    } = order;
+    let Order { path, mut file, picture_shape } = order;
     let failed = |step| move |error: TractError| target_error(path, step, &error);
     // 1. Decode, and refuse what is no whole model before tract makes guesses about it. Shapes that the exporter wrote
     //    down for inner values are ignored: with an open batch they contradict the batch of one.
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    let proto = onnx
-        .proto_model_for_read(&mut file)
-        .map_err(|error| unread(path, error))?;
-    check_whole(&proto).map_err(|reason| LoadError::NotOnnx {
-        file: path.to_owned(),
-        reason: reason.into(),
-    })?;
+    let proto = onnx.proto_model_for_read(&mut file).map_err(|error| unread(path, error))?;
+    check_whole(&proto).map_err(|reason| LoadError::NotOnnx { file: path.to_owned(), reason: reason.into() })?;
     let operators = operators::missing(&onnx, &proto);
     if !operators.is_empty() {
-        return Err(LoadError::Operators {
-            file: path.to_owned(),
-            target: TargetKind::Tract,
-            operators,
-        });
+        return Err(LoadError::Operators { file: path.to_owned(), target: TargetKind::Tract, operators });
     }
     // 2. Build the graph. Without a path, weights in other files are an error: a model is one file.
     let mut model = onnx.model_for_proto_model(&proto).map_err(failed("read its graph"))?;
     drop(proto);
     let names = input_names(&model).map_err(failed("list its inputs"))?;
     if names.len() != 1 {
-        return Err(LoadError::Inputs {
-            file: path.to_owned(),
-            inputs: names,
-        });
+        return Err(LoadError::Inputs { file: path.to_owned(), inputs: names });
     }
     // 3. Fix the input, and work out every type and shape from it.
     let input = fix(&mut model, picture_shape).map_err(|fault| input_error(path, fault))?;
@@ -59,17 +43,8 @@ pub(super) fn prepare(order: Order<'_>) -> Result<(Arc<TypedRunnableModel>, Mode
     let model = model.into_decluttered().map_err(failed("simplify it"))?;
     let model = model.into_optimized().map_err(failed("optimise it"))?;
     let plan = model.into_runnable().map_err(failed("plan its run"))?;
-    let outputs = outputs(&plan).map_err(|reason| LoadError::Unsuitable {
-        file: path.to_owned(),
-        reason,
-    })?;
-    Ok((
-        plan,
-        ModelDescription {
-            inputs: vec![input],
-            outputs,
-        },
-    ))
+    let outputs = outputs(&plan).map_err(|reason| LoadError::Unsuitable { file: path.to_owned(), reason })?;
+    Ok((plan, ModelDescription { inputs: vec![input], outputs }))
 }
 
 /// Protobuf has no signature: an empty file is a valid message, and much garbage too. A file that was cut at the right
@@ -89,19 +64,13 @@ fn unread(path: &Path, error: TractError) -> LoadError {
     let file = path.to_owned();
     match error.downcast::<io::Error>() {
         Ok(source) => LoadError::Read { file, source },
-        Err(error) => LoadError::NotOnnx {
-            file,
-            reason: format!("{error:#}"),
-        },
+        Err(error) => LoadError::NotOnnx { file, reason: format!("{error:#}") },
     }
 }
 
 fn input_names(model: &InferenceModel) -> Result<Vec<String>, TractError> {
     let inputs = model.input_outlets()?;
-    Ok(inputs
-        .iter()
-        .map(|outlet| model.node(outlet.node).name.clone())
-        .collect())
+    Ok(inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect())
 }
 
 fn input_error(path: &Path, fault: Fault) -> LoadError {
@@ -114,12 +83,7 @@ fn input_error(path: &Path, fault: Fault) -> LoadError {
 }
 
 fn target_error(path: &Path, step: &'static str, error: &TractError) -> LoadError {
-    LoadError::Target {
-        file: path.to_owned(),
-        target: TargetKind::Tract,
-        step,
-        reason: format!("{error:#}"),
-    }
+    LoadError::Target { file: path.to_owned(), target: TargetKind::Tract, step, reason: format!("{error:#}") }
 }
 
 fn outputs(plan: &TypedRunnableModel) -> Result<Vec<TensorSpec>, String> {
@@ -131,20 +95,10 @@ fn outputs(plan: &TypedRunnableModel) -> Result<Vec<TensorSpec>, String> {
         let name = label.unwrap_or_else(|| model.node(outlet.node).name.clone());
         let known = output_type(fact.datum_type);
         let element = known.ok_or_else(|| {
-            format!(
-                "its output `{name}` is of type {:?}, which no task can get back",
-                fact.datum_type
-            )
+            format!("its output `{name}` is of type {:?}, which no task can get back", fact.datum_type)
         })?;
-        let lengths = fact
-            .shape
-            .iter()
-            .map(|axis| axis.as_i64().and_then(|length| usize::try_from(length).ok()));
-        Ok(TensorSpec {
-            name,
-            element,
-            shape: lengths.collect(),
-        })
+        let lengths = fact.shape.iter().map(|axis| axis.as_i64().and_then(|length| usize::try_from(length).ok()));
+        Ok(TensorSpec { name, element, shape: lengths.collect() })
     };
     outlets.iter().copied().map(spec).collect()
 }

@@ -23,16 +23,10 @@ pub(super) fn datum_type(element: ElementType) -> DatumType {
 
 /// Nothing for texts and for types of tract's own.
 pub(super) fn element_type(tract: DatumType) -> Option<ElementType> {
-    ElementType::ALL
-        .into_iter()
-        .find(|element| datum_type(*element) == tract)
+    ElementType::ALL.into_iter().find(|element| datum_type(*element) == tract)
 }
 
 /// As [`element_type`], for what comes out: tract computes with sizes in a type of its own where ONNX says i64.
 pub(super) fn output_type(tract: DatumType) -> Option<ElementType> {
-    if tract == DatumType::TDim {
-        Some(ElementType::I64)
-    } else {
-        element_type(tract)
-    }
+    if tract == DatumType::TDim { Some(ElementType::I64) } else { element_type(tract) }
 }

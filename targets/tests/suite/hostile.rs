@@ -32,12 +32,7 @@ fn damaged(whole: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 fn survives_pictures(whole: &[u8], rounds: u64) {
-    let model = load(
-        &data("colour-nchw.onnx"),
-        colours("nchw", "\"stretch\""),
-        colour_labels(),
-    )
-    .expect("a model");
+    let model = load(&data("colour-nchw.onnx"), colours("nchw", "\"stretch\""), colour_labels()).expect("a model");
     let right = classes(&model, whole).expect("an answer");
     for round in 0..rounds {
         let mut random = fastrand::Rng::with_seed(round);
@@ -61,12 +56,7 @@ fn damaged_jpegs() {
 
 #[test]
 fn garbage_instead_of_pictures() {
-    let model = load(
-        &data("colour-nchw.onnx"),
-        colours("nchw", "\"stretch\""),
-        colour_labels(),
-    )
-    .expect("a model");
+    let model = load(&data("colour-nchw.onnx"), colours("nchw", "\"stretch\""), colour_labels()).expect("a model");
     for round in 0..ROUNDS {
         let mut random = fastrand::Rng::with_seed(round);
         let starts: [&[u8]; 3] = [b"\x89PNG\r\n\x1a\n", b"\xFF\xD8\xFF\xE0", b""];
@@ -81,14 +71,7 @@ fn garbage_instead_of_pictures() {
 fn damaged_models() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("model.onnx");
-    let names = [
-        "dynamic-batch",
-        "colour-nchw",
-        "colour-nhwc",
-        "dynamic-length",
-        "two-inputs",
-        "wrong-shapes",
-    ];
+    let names = ["dynamic-batch", "colour-nchw", "colour-nhwc", "dynamic-length", "two-inputs", "wrong-shapes"];
     for name in names {
         let whole = read(&data(&format!("{name}.onnx")));
         for round in 0..ROUNDS {
@@ -105,13 +88,8 @@ fn garbage_instead_of_models() {
     for round in 0..ROUNDS {
         let mut random = fastrand::Rng::with_seed(round);
         let length = random.usize(..600);
-        std::fs::write(
-            &file,
-            std::iter::repeat_with(|| random.u8(..))
-                .take(length)
-                .collect::<Vec<u8>>(),
-        )
-        .expect("a file");
+        std::fs::write(&file, std::iter::repeat_with(|| random.u8(..)).take(length).collect::<Vec<u8>>())
+            .expect("a file");
         use_if_loaded(&file);
     }
 }
@@ -146,8 +124,6 @@ fn small(format: image::ImageFormat) -> Vec<u8> {
     let shade = |n: u32| u8::try_from(n % 256).expect("below 256");
     let picture = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([shade(x * 6), shade(y * 8), shade(x * y)]));
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture
-        .write_to(&mut bytes, format)
-        .expect("memory takes every picture");
+    picture.write_to(&mut bytes, format).expect("memory takes every picture");
     bytes.into_inner()
 }

@@ -11,13 +11,7 @@ const PICTURE: &str = "[input.picture]\nwidth = 4\nheight = 2\nlayout = \"nhwc\"
 #[test]
 fn an_empty_manifest_means_tensors_in_and_tensors_out() {
     let manifest = Manifest::parse("").expect("an empty manifest");
-    assert_eq!(
-        manifest,
-        Manifest {
-            input: InputSpec::Tensor,
-            output: OutputSpec::Tensor
-        }
-    );
+    assert_eq!(manifest, Manifest { input: InputSpec::Tensor, output: OutputSpec::Tensor });
     assert_eq!(manifest.labels_file(), None);
 }
 
@@ -41,20 +35,9 @@ fn a_manifest_says_how_a_picture_becomes_a_tensor() {
 #[test]
 fn what_a_manifest_leaves_out_is_filled_in() {
     let manifest = Manifest::parse(&format!("{PICTURE}[output.classes]\nlabels = \"a.txt\"\n")).expect("short forms");
-    let InputSpec::Picture(picture) = &manifest.input else {
-        panic!("{manifest:?}")
-    };
-    assert_eq!(
-        (picture.resize, picture.filter),
-        (Resize::CentreCrop(1.0), Filter::Bilinear)
-    );
-    assert_eq!(
-        manifest.output,
-        OutputSpec::Classes {
-            labels: "a.txt".into(),
-            top: 5
-        }
-    );
+    let InputSpec::Picture(picture) = &manifest.input else { panic!("{manifest:?}") };
+    assert_eq!((picture.resize, picture.filter), (Resize::CentreCrop(1.0), Filter::Bilinear));
+    assert_eq!(manifest.output, OutputSpec::Classes { labels: "a.txt".into(), top: 5 });
     assert_eq!(picture.tensor_shape(), [1, 2, 4, 3]);
 }
 
@@ -68,26 +51,11 @@ fn a_value_out_of_range_is_named() {
         (PICTURE.replace("std = [1", "std = [0"), "input.picture.std"),
         (PICTURE.replace("std = [1", "std = [-1"), "input.picture.std"),
         (PICTURE.replace("std = [1", "std = [inf"), "input.picture.std"),
-        (
-            format!("{PICTURE}resize = {{ centre-crop = 0 }}\n"),
-            "input.picture.resize.centre-crop",
-        ),
-        (
-            format!("{PICTURE}resize = {{ centre-crop = 1.5 }}\n"),
-            "input.picture.resize.centre-crop",
-        ),
-        (
-            format!("{PICTURE}resize = {{ centre-crop = nan }}\n"),
-            "input.picture.resize.centre-crop",
-        ),
-        (
-            "[output.classes]\nlabels = \"a\"\ntop = 0\n".into(),
-            "output.classes.top",
-        ),
-        (
-            "[output.classes]\nlabels = \"a\"\ntop = 1000000\n".into(),
-            "output.classes.top",
-        ),
+        (format!("{PICTURE}resize = {{ centre-crop = 0 }}\n"), "input.picture.resize.centre-crop"),
+        (format!("{PICTURE}resize = {{ centre-crop = 1.5 }}\n"), "input.picture.resize.centre-crop"),
+        (format!("{PICTURE}resize = {{ centre-crop = nan }}\n"), "input.picture.resize.centre-crop"),
+        ("[output.classes]\nlabels = \"a\"\ntop = 0\n".into(), "output.classes.top"),
+        ("[output.classes]\nlabels = \"a\"\ntop = 1000000\n".into(), "output.classes.top"),
     ];
     for (toml, expected) in cases {
         match Manifest::parse(&toml) {
@@ -99,30 +67,10 @@ fn a_value_out_of_range_is_named() {
 
 #[test]
 fn labels_lie_beside_the_manifest_and_nowhere_else() {
-    for name in [
-        "",
-        ".",
-        "..",
-        "../secret",
-        "/etc/passwd",
-        "a/b",
-        "a\\\\b",
-        "c:b",
-        "a\\u0000b",
-        &"x".repeat(256),
-    ] {
+    for name in ["", ".", "..", "../secret", "/etc/passwd", "a/b", "a\\\\b", "c:b", "a\\u0000b", &"x".repeat(256)] {
         let toml = format!("[output.classes]\nlabels = \"{name}\"\n");
         let refused = Manifest::parse(&toml).expect_err(&toml);
-        assert!(
-            matches!(
-                refused,
-                ManifestError::Value {
-                    field: "output.classes.labels",
-                    ..
-                }
-            ),
-            "{toml}: {refused}"
-        );
+        assert!(matches!(refused, ManifestError::Value { field: "output.classes.labels", .. }), "{toml}: {refused}");
     }
 }
 
@@ -143,34 +91,13 @@ fn what_a_manifest_does_not_know_is_an_error_with_its_place() {
         assert!(matches!(refused, ManifestError::Syntax(_)), "{toml}: {refused:?}");
         assert!(refused.to_string().contains(expected), "{toml}: {refused}");
     }
-    assert_eq!(
-        Manifest::parse(&" ".repeat(70_000)),
-        Err(ManifestError::TooLong { bytes: 70_000 })
-    );
+    assert_eq!(Manifest::parse(&" ".repeat(70_000)), Err(ManifestError::TooLong { bytes: 70_000 }));
 }
 
 #[test]
 fn labels_are_a_line_a_class() {
-    assert_eq!(
-        parse_labels("tench\r\n great white shark \n\n\n").expect("two labels"),
-        ["tench", "great white shark"]
-    );
-    assert!(
-        parse_labels(" \n\n")
-            .expect_err("no label")
-            .to_string()
-            .contains("empty")
-    );
-    assert!(
-        parse_labels("a\n\nb\n")
-            .expect_err("a gap")
-            .to_string()
-            .contains("line 2")
-    );
-    assert!(
-        parse_labels(&"a\n".repeat(3_000_000))
-            .expect_err("too long")
-            .to_string()
-            .contains("6000000")
-    );
+    assert_eq!(parse_labels("tench\r\n great white shark \n\n\n").expect("two labels"), ["tench", "great white shark"]);
+    assert!(parse_labels(" \n\n").expect_err("no label").to_string().contains("empty"));
+    assert!(parse_labels("a\n\nb\n").expect_err("a gap").to_string().contains("line 2"));
+    assert!(parse_labels(&"a\n".repeat(3_000_000)).expect_err("too long").to_string().contains("6000000"));
 }

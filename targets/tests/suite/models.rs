@@ -31,28 +31,14 @@ struct Picture {
 #[test]
 fn each_bundled_picture_is_recognised() {
     let expected: Expected = toml::from_str(&text(&material("pictures/expected.toml"))).expect("the right answers");
-    assert_eq!(
-        (expected.model.as_str(), expected.picture.len()),
-        ("efficientnet-lite0", 4)
-    );
+    assert_eq!((expected.model.as_str(), expected.picture.len()), ("efficientnet-lite0", 4));
     CLASSIFIER.warm_up().expect("a run on zeros");
     for picture in expected.picture {
         let seen = classes(&CLASSIFIER, &read(&material("pictures").join(&picture.file))).expect("an answer");
         let best = &seen[0];
-        assert_eq!(
-            (best.index, best.label.as_str()),
-            (picture.class, picture.label.as_str()),
-            "{}",
-            picture.file
-        );
+        assert_eq!((best.index, best.label.as_str()), (picture.class, picture.label.as_str()), "{}", picture.file);
         let off = (best.score - picture.score).abs();
-        assert!(
-            off < expected.score_tolerance,
-            "{}: {} instead of {}",
-            picture.file,
-            best.score,
-            picture.score
-        );
+        assert!(off < expected.score_tolerance, "{}: {} instead of {}", picture.file, best.score, picture.score);
         assert_eq!(seen.len(), 5);
         assert!(seen.is_sorted_by(|a, b| a.score >= b.score), "{seen:?}");
     }
@@ -72,10 +58,7 @@ fn the_model_says_what_it_takes_and_gives() {
 
 #[test]
 fn one_model_may_run_on_several_threads() {
-    let (coffee, camera) = (
-        read(&material("pictures/coffee.png")),
-        read(&material("pictures/camera.png")),
-    );
+    let (coffee, camera) = (read(&material("pictures/coffee.png")), read(&material("pictures/camera.png")));
     std::thread::scope(|scope| {
         for (picture, class) in [(&coffee, 967), (&camera, 872), (&coffee, 967), (&camera, 872)] {
             scope.spawn(move || assert_eq!(classes(&CLASSIFIER, picture).expect("an answer")[0].index, class));

@@ -10,12 +10,7 @@ use crate::world::{colour_labels, colours, data, load, material, read, refused};
 fn a_file_that_is_not_there_or_cannot_be_read() {
     let missing = refused(Path::new("/nowhere/model.onnx"));
     assert!(matches!(&missing, LoadError::Read { .. }), "{missing:?}");
-    assert!(
-        missing
-            .to_string()
-            .contains("/nowhere/model.onnx cannot be read: No such file"),
-        "{missing}"
-    );
+    assert!(missing.to_string().contains("/nowhere/model.onnx cannot be read: No such file"), "{missing}");
     let folder = refused(&data(""));
     assert!(matches!(folder, LoadError::Read { .. }), "{folder:?}");
 }
@@ -29,10 +24,7 @@ fn a_file_that_is_no_onnx_model() {
         std::fs::write(&file, bytes).expect("a file");
         let error = refused(&file);
         assert!(matches!(error, LoadError::NotOnnx { .. }), "{error:?}");
-        assert!(
-            error.to_string().contains("model.onnx is no whole ONNX model"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("model.onnx is no whole ONNX model"), "{error}");
     }
 }
 
@@ -54,39 +46,25 @@ fn a_model_that_was_cut_short() {
 #[test]
 fn operators_that_the_target_lacks_are_named() {
     let error = refused(&data("unsupported-operator.onnx"));
-    let LoadError::Operators { operators, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let LoadError::Operators { operators, .. } = &error else { panic!("{error:?}") };
     assert_eq!(operators, &["Det", "com.example::Fancy"]);
-    assert!(
-        error
-            .to_string()
-            .contains("operators that tract lacks: Det, com.example::Fancy;"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("operators that tract lacks: Det, com.example::Fancy;"), "{error}");
 }
 
 #[test]
 fn an_operator_of_another_domain_is_not_taken_for_its_namesake() {
     let error = refused(&data("foreign-domain.onnx"));
-    let LoadError::Operators { operators, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let LoadError::Operators { operators, .. } = &error else { panic!("{error:?}") };
     assert_eq!(operators, &["com.example::Relu"]);
 }
 
 #[test]
 fn a_model_whose_input_no_task_can_bring() {
     let two = refused(&data("two-inputs.onnx"));
-    assert!(
-        matches!(&two, LoadError::Inputs { inputs, .. } if inputs == &["a", "b"]),
-        "{two:?}"
-    );
-    for (name, reason) in [
-        ("text-input", "String"),
-        ("huge-input", "1073741824 bytes"),
-        ("unknown-rank", "any number of axes"),
-    ] {
+    assert!(matches!(&two, LoadError::Inputs { inputs, .. } if inputs == &["a", "b"]), "{two:?}");
+    for (name, reason) in
+        [("text-input", "String"), ("huge-input", "1073741824 bytes"), ("unknown-rank", "any number of axes")]
+    {
         let error = refused(&data(&format!("{name}.onnx")));
         assert!(matches!(error, LoadError::Unsuitable { .. }), "{name}: {error:?}");
         assert!(error.to_string().contains(reason), "{name}: {error}");
@@ -95,15 +73,9 @@ fn a_model_whose_input_no_task_can_bring() {
 
 #[test]
 fn a_model_that_the_target_cannot_prepare() {
-    for (name, step) in [
-        ("wrong-shapes", "work out its types and shapes"),
-        ("external-weights", "read its graph"),
-    ] {
+    for (name, step) in [("wrong-shapes", "work out its types and shapes"), ("external-weights", "read its graph")] {
         let error = refused(&data(&format!("{name}.onnx")));
-        assert!(
-            matches!(&error, LoadError::Target { step: at, .. } if *at == step),
-            "{name}: {error:?}"
-        );
+        assert!(matches!(&error, LoadError::Target { step: at, .. } if *at == step), "{name}: {error:?}");
     }
 }
 
@@ -116,19 +88,13 @@ fn a_manifest_that_contradicts_its_model() {
     };
     let nchw = || colours("nchw", "\"stretch\"");
     let size = contradiction("colour-nhwc", nchw(), colour_labels());
-    assert!(
-        size.contains("becomes f32 [1, 3, 8, 8], but the model takes `x` f32"),
-        "{size}"
-    );
+    assert!(size.contains("becomes f32 [1, 3, 8, 8], but the model takes `x` f32"), "{size}");
     let rank = contradiction("root", nchw(), colour_labels());
     assert!(rank.contains("becomes f32 [1, 3, 8, 8]"), "{rank}");
     let element = contradiction("double-u8", nchw(), colour_labels());
     assert!(element.contains("`x` u8"), "{element}");
     let labels = contradiction("colour-nchw", nchw(), vec!["red".into()]);
-    assert!(
-        labels.contains("colours.txt has 1 labels") && labels.contains("3 classes"),
-        "{labels}"
-    );
+    assert!(labels.contains("colours.txt has 1 labels") && labels.contains("3 classes"), "{labels}");
     let classes = || Manifest::parse("[output.classes]\nlabels = \"l.txt\"\n").expect("a manifest");
     let scores = contradiction("double-i64", classes(), colour_labels());
     assert!(scores.contains("need f32 scores"), "{scores}");
@@ -138,14 +104,8 @@ fn a_manifest_that_contradicts_its_model() {
 
 #[test]
 fn a_manifest_that_came_unchecked_is_checked_at_load() {
-    let output = skein_targets::OutputSpec::Classes {
-        labels: "../../etc/passwd".into(),
-        top: 5,
-    };
-    let manifest = Manifest {
-        output,
-        ..Manifest::default()
-    };
+    let output = skein_targets::OutputSpec::Classes { labels: "../../etc/passwd".into(), top: 5 };
+    let manifest = Manifest { output, ..Manifest::default() };
     let error = load(&material("models/trivial.onnx"), manifest, Vec::new()).expect_err("a bad name");
     assert!(matches!(error, LoadError::Manifest(_)), "{error:?}");
 }

@@ -73,10 +73,7 @@ fn any_other_open_axis_stays_open() {
     assert_eq!(model.description().outputs[0].shape, [Some(1), None]);
     for length in [1, 7, 3, 0, 500] {
         let output = run(&model, ElementType::F32, &[1, length], &floats(&vec![1.0; length])).expect("an answer");
-        assert_eq!(
-            (output.shape(), output.bytes()),
-            (&[1, length][..], &floats(&vec![2.0; length])[..])
-        );
+        assert_eq!((output.shape(), output.bytes()), (&[1, length][..], &floats(&vec![2.0; length])[..]));
     }
 }
 
@@ -105,18 +102,11 @@ fn a_tensor_that_does_not_fit_is_told_what_would() {
     }
     for bytes in [0, 15, 17] {
         let refused = run(&model, ElementType::F32, &[1, 4], &vec![0; bytes]).expect_err("a wrong length");
-        let RunError::Tensor(TensorError::Length { expected: 16, got, .. }) = refused else {
-            panic!("{refused:?}")
-        };
+        let RunError::Tensor(TensorError::Length { expected: 16, got, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(got, bytes);
     }
-    let picture = model
-        .run(Input::Picture(&[0; 16]))
-        .expect_err("a picture for a model of tensors");
-    assert!(
-        matches!(picture, RunError::WrongKind { got: "a picture", .. }),
-        "{picture:?}"
-    );
+    let picture = model.run(Input::Picture(&[0; 16])).expect_err("a picture for a model of tensors");
+    assert!(matches!(picture, RunError::WrongKind { got: "a picture", .. }), "{picture:?}");
     // And the model still works.
     run(&model, ElementType::F32, &[1, 4], &[0; 16]).expect("an answer");
 }
@@ -124,10 +114,7 @@ fn a_tensor_that_does_not_fit_is_told_what_would() {
 #[test]
 fn a_byte_that_is_no_truth_value_never_reaches_a_runtime() {
     let refused = run(&raw(&data("not-bool.onnx")), ElementType::Bool, &[3], &[0, 1, 2]).expect_err("a two");
-    assert!(
-        matches!(refused, RunError::Tensor(TensorError::NotATruthValue)),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, RunError::Tensor(TensorError::NotATruthValue)), "{refused:?}");
 }
 
 #[test]
@@ -135,10 +122,7 @@ fn a_tensor_of_absurd_size_is_refused_before_memory_is_taken() {
     let model = raw(&data("dynamic-length.onnx"));
     for length in [usize::MAX, usize::MAX / 4, 1 << 40] {
         let refused = run(&model, ElementType::F32, &[1, length], &[]).expect_err("an absurd length");
-        assert!(
-            matches!(refused, RunError::Tensor(TensorError::TooLarge { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, RunError::Tensor(TensorError::TooLarge { .. })), "{refused:?}");
     }
 }
 
@@ -147,9 +131,7 @@ fn a_tensor_owns_as_many_bytes_as_its_shape_needs() {
     assert!(Tensor::new(ElementType::I64, vec![2, 0], vec![]).is_ok());
     assert!(Tensor::new(ElementType::I64, vec![], vec![0; 8]).is_ok());
     assert!(Tensor::new(ElementType::I64, vec![2], vec![0; 8]).is_err());
-    let (element, shape, bytes) = Tensor::new(ElementType::U8, vec![2], vec![1, 2])
-        .expect("right")
-        .into_parts();
+    let (element, shape, bytes) = Tensor::new(ElementType::U8, vec![2], vec![1, 2]).expect("right").into_parts();
     assert_eq!((element, shape, bytes), (ElementType::U8, vec![2], vec![1, 2]));
 }
 
@@ -158,21 +140,11 @@ fn scores_that_are_not_numbers_are_an_error_and_not_an_answer() {
     let manifest =
         skein_targets::Manifest::parse("[output.classes]\nlabels = \"colours.txt\"\ntop = 2\n").expect("a manifest");
     let model = crate::world::load(&data("root.onnx"), manifest, crate::world::colour_labels()).expect("a model");
-    let task = |bytes: &[u8]| {
-        model.run(Input::Tensor(TensorView {
-            element: ElementType::F32,
-            shape: &[1, 3],
-            bytes,
-        }))
-    };
-    let Answer::Classes(best) = task(&floats(&[4.0, 16.0, 4.0])).expect("an answer") else {
-        panic!("no classes")
-    };
+    let task = |bytes: &[u8]| model.run(Input::Tensor(TensorView { element: ElementType::F32, shape: &[1, 3], bytes }));
+    let Answer::Classes(best) = task(&floats(&[4.0, 16.0, 4.0])).expect("an answer") else { panic!("no classes") };
     // Best first, the lower index first among equals, and only the two asked for.
     assert_eq!(
-        best.iter()
-            .map(|class| (class.label.as_str(), class.score))
-            .collect::<Vec<_>>(),
+        best.iter().map(|class| (class.label.as_str(), class.score)).collect::<Vec<_>>(),
         [("green", 4.0), ("red", 2.0)]
     );
     let refused = task(&floats(&[4.0, -1.0, 4.0])).expect_err("the root of -1");
@@ -184,13 +156,7 @@ fn names_of_types_are_read_as_they_are_written() {
     for element in ElementType::ALL {
         assert_eq!(element.name().parse(), Ok(element));
     }
-    assert!(
-        "float"
-            .parse::<ElementType>()
-            .expect_err("no such type")
-            .to_string()
-            .contains("f32")
-    );
+    assert!("float".parse::<ElementType>().expect_err("no such type").to_string().contains("f32"));
     let unknown = "cuda".parse::<skein_targets::TargetKind>().expect_err("no such target");
     assert_eq!(unknown.to_string(), "there is no target `cuda`: use one of tract");
 }
