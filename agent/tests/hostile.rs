@@ -9,16 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::Connection;
 use skein_agent::api::{Answer, ApiError, Change, Request};
-use skein_agent::client::Client;
+use skein_agent::client::{Client, Order, TaskStream};
 use skein_agent::demo::fleet::Fleet;
 use skein_agent::frame;
 use skein_agent::identity::Identity;
 use skein_agent::link::{Endpoint, ModelPut, Open, TasksOpen, Timing, WorkerOpen, ask};
+use skein_agent::worker::protocol::InputKind;
 use skein_core::capability::{Capability, NodeSpec};
 use skein_core::model::{Blob, Digest};
+use skein_core::session::SessionSpec;
 use skein_core::worker::WorkerReport;
-use skein_core::{NodeId, Sequence, SessionId, StreamId, WorkerId};
+use skein_core::{NodeId, Resources, Sequence, SessionId, StreamId, WorkerId};
 use skein_raft::Call;
+use skein_targets::ElementType;
 use tokio::time::timeout;
 
 const TIMING: Timing = Timing { idle_max: Duration::from_secs(5), keep_alive: Duration::from_secs(1) };
@@ -135,4 +138,34 @@ async fn a_model_that_is_not_what_it_was_named_is_refused() {
     let answer: Result<Answer, ApiError> = answer.header().unwrap();
     assert!(answer.unwrap_err().to_string().contains("not the one that was named"));
     still_serves(address).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_no_message_carries_fails_its_task_alone() {
+    let (_fleet, address) = agent().await;
+    let client = Client::connect(&[address]).await.unwrap();
+    // Four numbers in, 48 MiB out.
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../targets/tests/data/long-answer.onnx");
+    client.add_model("long", &model, String::new(), None).await.unwrap();
+    let spec = SessionSpec {
+        model: "long".parse().unwrap(),
+        fixed: 1,
+        need: Resources { cpu_millicores: 1000, memory_bytes: 256 << 20, ..Resources::default() },
+        target: "tract".into(),
+        claim: None,
+    };
+    let Answer::Created(session) = client.ask(Request::Change(Change::SessionCreate(spec))).await.unwrap() else {
+        panic!("no session");
+    };
+    let mut stream = TaskStream::open(client, session, Order::Kept).await.unwrap();
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        let input = InputKind::Tensor { element: ElementType::F32, shape: vec![1, 4] };
+        stream.submit(input, Bytes::from_static(&[0; 16])).await.unwrap();
+        let result = timeout(WAIT_MAX, stream.next()).await.unwrap().unwrap().unwrap();
+        assert!(result.result.as_ref().is_err_and(|error| error.contains("48 MiB")), "{:?}", result.result);
+        assert_eq!(result.attempt, 1, "the worker lived on");
+        workers.push(result.worker);
+    }
+    assert!(workers.windows(2).all(|pair| pair[0] == pair[1]));
 }

@@ -162,6 +162,17 @@ fn a_state_directory_in_use_is_named() {
 }
 
 #[test]
+fn a_node_that_forgot_its_part_of_the_log_stays_out() {
+    let mut bed = Bed::mesh(3);
+    fault::kill(&mut bed, 2);
+    let state = bed.state_dir(2);
+    std::fs::remove_dir_all(state.join("coordinator")).unwrap();
+    let address = free_address().to_string();
+    agent_fails(&["--state-dir", text(&state), "--listen", &address], &["was in mesh", "whole state directory"]);
+    bed.cli(&["model", "add", text(&material::model()), "--name", "lite0"]);
+}
+
+#[test]
 fn settings_that_are_wrong_are_named() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("skein.toml");
@@ -169,6 +180,9 @@ fn settings_that_are_wrong_are_named() {
     agent_fails(&["--config", text(&file)], &[text(&file), "lisen", "line 1"]);
     agent_fails(&["--config", "/no/such/settings.toml"], &["/no/such/settings.toml"]);
     agent_fails(&["--listen", "everywhere"], &["everywhere", "--listen"]);
+    let long = "x".repeat(200);
+    let state = text(place.path());
+    agent_fails(&["--state-dir", state, "--listen", "127.0.0.1:0", "--name", &long], &["--name", "128"]);
     agent_fails(&["--label", "zone"], &["zone", "KEY=VALUE"]);
 }
 

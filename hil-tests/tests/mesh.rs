@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use std::time::Instant;
 
 use skein_hil_tests::bed::{Bed, binary, clean, output, said, wait_for};
 use skein_hil_tests::{fault, material, probe};
@@ -146,6 +147,29 @@ fn everything_agreed_on_outlives_a_restart_of_all() {
     probe::wait_for_workers(&bed, &session, 2);
     let printed = run_while(&mut bed, 0, &session, 8, |_| {});
     probe::check_rows(&probe::rows(&printed), 8);
+}
+
+#[test]
+fn a_session_that_ends_fails_what_still_comes_and_says_so() {
+    let bed = Bed::mesh(1);
+    let session = probe::open_session(&bed, 1);
+    let files = material::pictures(400);
+    let mut arguments = vec!["run", session.as_str(), "--json"];
+    arguments.extend(files.iter().map(String::as_str));
+    let mut command = bed.command_at(0, &arguments);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("skein run starts");
+    let mut answers = BufReader::new(running.stdout.take().expect("its output is piped"));
+    let mut printed = String::new();
+    answers.read_line(&mut printed).expect("its output is text");
+    bed.cli(&["session", "end", &session]);
+    let begin = Instant::now();
+    answers.read_to_string(&mut printed).expect("its output is text");
+    assert!(!running.wait().expect("skein run ends").success());
+    assert!(begin.elapsed().as_secs() < 30, "the rest fails at once, not by patience");
+    let rows = probe::rows(&printed);
+    assert_eq!(rows.len(), 400, "each file has its row");
+    let last = rows[399]["error"].as_str().unwrap_or_default();
+    assert!(last.contains("ended before the task did"), "{last}");
 }
 
 #[test]
