@@ -1,7 +1,5 @@
 //! This node's copy of the replicated state.
 
-#![expect(clippy::result_large_err, reason = "openraft's error, as its traits ask for it")]
-
 mod snapshots;
 
 use std::io::Cursor;
@@ -17,6 +15,9 @@ use self::snapshots::Snapshots;
 use crate::codec;
 use crate::store::{Store, StoreError};
 use crate::types::{LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing};
+
+/// What the core says to an entry.
+type Answer = Result<Vec<Event>, Refusal>;
 
 /// The state and how far the log has been applied to it, always changed together.
 #[derive(Debug, Default)]
@@ -83,7 +84,9 @@ impl Replica {
 }
 
 impl Copy {
-    fn apply(&mut self, entry: LogEntry) -> Result<Result<Vec<Event>, Refusal>, StorageError> {
+    /// The error is the entry whose application panicked. Left alone, the panic would end openraft's task without a word,
+    /// and the seat would wait for ever.
+    fn apply(&mut self, entry: LogEntry) -> Result<Answer, LogId> {
         let id = entry.log_id;
         let answer = match entry.payload {
             EntryPayload::Blank => Ok(vec![]),
@@ -91,17 +94,18 @@ impl Copy {
                 self.membership = Membership::new(Some(id), membership);
                 Ok(vec![])
             }
-            // A panic would end openraft's task without a word, and the seat would wait for ever.
             EntryPayload::Normal(command) => {
-                catch_unwind(AssertUnwindSafe(|| skein_core::apply(&mut self.state, &command))).map_err(|_| {
-                    let why = format!("applying entry {} panicked; please report this with the log above", id.index);
-                    StorageIOError::apply(id, AnyError::error(why))
-                })?
+                catch_unwind(AssertUnwindSafe(|| skein_core::apply(&mut self.state, &command))).map_err(|_| id)?
             }
         };
         self.applied = Some(id);
         Ok(answer)
     }
+}
+
+fn panicked(id: LogId) -> StorageError {
+    let why = format!("applying entry {} panicked; please report this with the log above", id.index);
+    StorageIOError::apply(id, AnyError::error(why)).into()
 }
 
 impl RaftStateMachine<Types> for Replica {
@@ -112,17 +116,17 @@ impl RaftStateMachine<Types> for Replica {
         Ok((copy.applied, copy.membership.clone()))
     }
 
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Result<Vec<Event>, Refusal>>, StorageError>
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Answer>, StorageError>
     where
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let answers = {
+        let answers: Result<Vec<Answer>, LogId> = {
             let mut copy = self.shared.copy_mut();
             entries.into_iter().map(|entry| copy.apply(entry)).collect()
         };
         self.shared.changed();
-        answers
+        answers.map_err(panicked)
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {

@@ -72,8 +72,8 @@ impl World {
             35..43 => self.attach(),
             43..48 => self.lose(),
             48..80 => self.answer(),
-            80..98 => self.deliver(),
-            98 => self.answer_nonsense(),
+            80..97 => self.deliver(),
+            97..99 => self.answer_nonsense(),
             _ if self.chance.percent(20) => self.fail_all(),
             _ => self.submit(),
         }
@@ -171,6 +171,10 @@ impl World {
 
     fn answer_nonsense(&mut self) {
         let worker = WorkerId(self.chance.number(0..WORKERS + 2));
+        if let Some(other) = self.chance.pick(self.flying.clone()) {
+            // As if it had been asked in the other's place.
+            self.answer_with(worker, other.task, other.attempt, Outcome::Done(0));
+        }
         let task = TaskId { stream: self.any_stream(), sequence: Sequence(self.chance.number(0..40)) };
         // No attempt has this number: all begin above.
         self.answer_with(worker, task, 0, Outcome::Done(0));

@@ -20,11 +20,19 @@ const FRACTIONS: u64 = 1024;
 #[derive(Debug)]
 pub struct WorkerLoad {
     credits: u32,
-    /// Attempts sent and not answered, at most as many as there were credits: a few. The attempt's number belongs to it: an
-    /// answer of an earlier one, from before the worker was lost and found again, must not free the place of this one.
-    outstanding: Vec<(TaskId, u32)>,
+    /// Attempts sent and not answered, at most as many as there were credits: a few.
+    outstanding: Vec<Attempt>,
     /// Mean time from sending to answer, in 1/1024 ms; none before the first answer.
     mean: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    task: TaskId,
+    /// An answer of an earlier one, from before the worker was lost and found again, must not free the place of this one.
+    number: u32,
+    /// Its place in the worker's queue when it was sent: 1 where it was alone.
+    place: u64,
 }
 
 impl WorkerLoad {
@@ -33,25 +41,25 @@ impl WorkerLoad {
     }
 
     pub(crate) fn outstanding(self) -> impl DoubleEndedIterator<Item = (TaskId, u32)> {
-        self.outstanding.into_iter()
+        self.outstanding.into_iter().map(|attempt| (attempt.task, attempt.number))
     }
 
-    pub(crate) fn begin(&mut self, task: TaskId, attempt: u32) {
-        self.outstanding.push((task, attempt));
+    pub(crate) fn begin(&mut self, task: TaskId, number: u32) {
+        let place = self.outstanding.len() as u64 + 1;
+        self.outstanding.push(Attempt { task, number, place });
     }
 
-    pub(crate) fn finish(&mut self, task: TaskId, attempt: u32, took: Millis) {
+    pub(crate) fn finish(&mut self, task: TaskId, number: u32, took: Millis) {
+        let Some(attempt) = self.forget(task, number) else { return };
         // What an answer took, counts the tasks that were before it in the worker's queue: divide by them.
-        let queue = self.outstanding.len().max(1) as u64;
-        let sample = took.0.saturating_mul(FRACTIONS) / queue;
+        let sample = took.0.saturating_mul(FRACTIONS) / attempt.place;
         self.mean = Some(self.mean.map_or(sample, |mean| mean - mean / MEAN_WEIGHT + sample / MEAN_WEIGHT));
-        self.forget(task, attempt);
     }
 
-    pub(crate) fn forget(&mut self, task: TaskId, attempt: u32) {
-        if let Some(at) = self.outstanding.iter().position(|known| *known == (task, attempt)) {
-            self.outstanding.remove(at);
-        }
+    /// An attempt is over; its credit is free.
+    pub(crate) fn forget(&mut self, task: TaskId, number: u32) -> Option<Attempt> {
+        let at = self.outstanding.iter().position(|attempt| attempt.task == task && attempt.number == number)?;
+        Some(self.outstanding.remove(at))
     }
 
     /// A task went elsewhere.
@@ -67,8 +75,8 @@ impl WorkerLoad {
         (self.outstanding.len() as u64 + 1).saturating_mul(self.mean.unwrap_or(1).max(1))
     }
 
-    pub(crate) fn holds(&self, task: TaskId, attempt: u32) -> bool {
-        self.outstanding.contains(&(task, attempt))
+    pub(crate) fn holds(&self, task: TaskId, number: u32) -> bool {
+        self.outstanding.iter().any(|attempt| attempt.task == task && attempt.number == number)
     }
 
     pub(crate) fn is_over(&self) -> bool {

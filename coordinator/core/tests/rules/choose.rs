@@ -19,12 +19,18 @@ struct Bench {
 
 impl Bench {
     fn of(took_ms: &[(WorkerId, u64)]) -> Self {
-        let mut dispatcher = Dispatcher::new(Limits { tasks_max: 100, streams_max: 1, attempts_max: 1 });
-        dispatcher.open_stream(STREAM, false, Sequence(0)).expect("the first stream");
-        for (worker, _) in took_ms {
-            dispatcher.on_worker(*worker, 4);
+        let dispatcher = Dispatcher::new(Limits { tasks_max: 100, streams_max: 1, attempts_max: 1 });
+        let mut bench = Self { dispatcher, took_ms: BTreeMap::new(), now: Millis(0), next: 0 };
+        bench.dispatcher.open_stream(STREAM, false, Sequence(0)).expect("the first stream");
+        for (worker, took_ms) in took_ms {
+            bench.attach(*worker, *took_ms);
         }
-        Self { dispatcher, took_ms: took_ms.iter().copied().collect(), now: Millis(0), next: 0 }
+        bench
+    }
+
+    fn attach(&mut self, worker: WorkerId, took_ms: u64) {
+        self.dispatcher.on_worker(worker, 4);
+        self.took_ms.insert(worker, took_ms);
     }
 
     fn send(&mut self) -> (WorkerId, TaskId) {
@@ -79,22 +85,20 @@ fn a_slower_worker_helps_when_the_quick_one_is_busy_enough() {
     assert_eq!(at_once, [QUICK, QUICK, SLOW, QUICK]);
 }
 
-/// Three tasks in a queue of one worker: the last one's answer took three times as long, and the worker is not slower.
+/// Four tasks in the queue of one worker: the last one's answer took four times as long, and the worker is not slower.
 #[test]
 fn waiting_behind_others_is_not_held_against_a_worker() {
-    let mut bench = Bench::of(&[(WorkerId(1), 10), (WorkerId(2), 12)]);
-    bench.shares(2);
-    let mut sent: Vec<_> = (0..8).map(|_| bench.send()).collect();
-    sent.sort_unstable();
-    let begin = bench.now;
-    for (worker, took) in [(WorkerId(1), 10), (WorkerId(2), 12)] {
-        let mine: Vec<_> = sent.iter().filter(|(on, _)| *on == worker).copied().collect();
-        for (place, (_, task)) in (1..).zip(mine) {
-            bench.now = Millis(begin.0 + place * took);
+    let mut bench = Bench::of(&[(QUICK, 10)]);
+    bench.one();
+    for _ in 0..3 {
+        let sent: Vec<_> = (0..4).map(|_| bench.send()).collect();
+        for (worker, task) in sent {
+            bench.now.0 += 10;
             bench.answer(worker, task);
         }
     }
-    assert_eq!(bench.one(), WorkerId(1));
+    bench.attach(SLOW, 11);
+    assert_eq!([bench.one(), bench.one()], [SLOW, QUICK], "the new one is tried, and is slower");
 }
 
 #[test]

@@ -26,6 +26,17 @@ fn a_sessions_workers_are_spread_so_that_one_loss_never_takes_them_all() {
 }
 
 #[test]
+fn spreading_comes_before_an_even_crowd() {
+    let mut mesh = Mesh::of(&[(A, 9)]);
+    mesh.session(3);
+    mesh.plan();
+    mesh.apply(Command::NodeJoin(node(B, 9)));
+    let id = mesh.session(2);
+    mesh.plan();
+    assert_eq!(mesh.nodes_of(id), [B, A], "B is empty but for the first of them, and A is not");
+}
+
+#[test]
 fn among_equals_the_least_crowded_node_is_taken() {
     let mut mesh = Mesh::of(&[(A, 4), (B, 4), (C, 4)]);
     let (first, second, third) = (mesh.session(2), mesh.session(1), mesh.session(1));

@@ -1,7 +1,7 @@
 //! What must hold of the replicated state, its events and its plans: written again here, in the plainest way, so that a
 //! mistake in the core's own checks does not hide one in its decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::capability::{Device, DeviceKind};
 use skein_core::plan::{Plan, feasible};
@@ -95,6 +95,10 @@ pub(super) fn state(state: &State) -> Vec<String> {
             Some(_) => {}
         }
     }
+    let claims: Vec<u64> = state.sessions.values().filter_map(|session| session.claim).collect();
+    if claims.iter().collect::<BTreeSet<_>>().len() < claims.len() {
+        found.push(format!("one claim made several sessions: {claims:?}"));
+    }
     if taken.held.keys().any(|session| !state.sessions.contains_key(session)) {
         found.push("a worker serves a session that is over".into());
     }
@@ -128,6 +132,12 @@ pub(super) fn events(before: &Before, state: &State, entry: &Entry, events: &[Ev
     }
     if !told.keys().eq(state.workers.keys()) {
         found.push(format!("by the events there are workers {:?}", told.keys()));
+    }
+    if let Command::WorkerReport { node, worker, .. } = &entry.command {
+        let own = before.workers.get(worker).is_some_and(|known| known.node == *node);
+        if !own {
+            found.push(format!("node {node} was heard about worker {worker}, which is not its own"));
+        }
     }
     let fresh = state.workers.iter().filter(|(id, _)| !before.workers.contains_key(id));
     for (id, worker) in fresh {
