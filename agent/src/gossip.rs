@@ -3,7 +3,7 @@
 //! Nothing is decided from it alone: it says where nodes are and what they offer; who belongs to the mesh is the coordinator's
 //! word. A message counts only if it is signed with the key of the node that it describes.
 
-use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,11 +14,15 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 mod announcement;
+mod book;
 mod cache;
+mod ear;
 mod peers;
 mod rate;
+mod reach;
 mod swarm;
 mod task;
+mod voice;
 
 pub use announcement::Announcement;
 
@@ -75,7 +79,7 @@ pub enum GossipError {
 pub struct Gossip {
     announcement: watch::Sender<Option<Announcement>>,
     dials: mpsc::Sender<Multiaddr>,
-    listening: Arc<RwLock<BTreeSet<Multiaddr>>>,
+    listening: task::Listening,
 }
 
 impl Gossip {
@@ -89,8 +93,10 @@ impl Gossip {
         let (announcement, announcements) = watch::channel(None);
         let (dials, to_dial) = mpsc::channel(DIALS_MAX);
         let (tell, heard) = mpsc::channel(HEARD_MAX);
-        let listening = Arc::new(RwLock::new(BTreeSet::new()));
-        let mut task = task::Task::new(config, swarm, tell, listening.clone());
+        // Drawn from the system: whoever could guess whom we prefer could choose keys to surround us.
+        let seed = RandomState::new().hash_one(());
+        let listening = Arc::new(RwLock::new(Vec::new()));
+        let mut task = task::Task::new(config, swarm, seed, tell, listening.clone());
         task.wait_for_address().await.map_err(failed)?;
         tokio::spawn(task.run(announcements, to_dial));
         Ok((Self { announcement, dials, listening }, heard))

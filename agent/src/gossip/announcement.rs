@@ -1,4 +1,6 @@
 //! What an agent says of itself, and when it is believed.
+//!
+//! On the wire: one byte of version, then CBOR.
 
 use libp2p::PeerId;
 use libp2p::identity::PublicKey;
@@ -7,12 +9,13 @@ use skein_core::capability::NodeSpec;
 use skein_core::{MeshId, NodeId};
 use skein_raft::codec;
 
+use crate::gossip::reach::ADDRESSES_MAX;
 use crate::identity::node_id_of_key;
 
-/// The largest announcement, in bytes: a node with all devices and labels that it may have.
+/// The largest message, in bytes: the description of a node with a great many devices and labels.
 pub(super) const BYTES_MAX: usize = 16 << 10;
-/// The most gossip addresses that one node may name.
-const ADDRESSES_MAX: usize = 16;
+/// The version of what is said.
+const VERSION: u8 = 1;
 
 /// What an agent says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,29 +33,71 @@ pub struct Announcement {
     pub stamp: u64,
 }
 
+/// "Still the same": instead of a whole announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Beat {
+    /// As [`Announcement::stamp`].
+    pub(super) stamp: u64,
+    /// The stamp of the announcement that still holds.
+    pub(super) full: u64,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Message {
+    Full(Box<Announcement>),
+    Beat(Beat),
+}
+
+/// Why a message is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Doubt {
+    #[error("it is too long")]
+    TooLong,
+    #[error("it is of another version of skein")]
+    Version,
+    #[error("it cannot be understood")]
+    Garbage,
+    #[error("it speaks for another node than the one that signed it")]
+    Forged,
+    #[error("it is out of bounds")]
+    OutOfBounds,
+}
+
 impl Announcement {
     /// What to say from now on.
     pub fn new(spec: NodeSpec, mesh: Option<MeshId>, leader: Option<(u64, NodeId)>) -> Self {
         Self { spec, mesh, leader, gossip: Vec::new(), stamp: 0 }
     }
+}
 
+impl Message {
     pub(super) fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        let mut bytes = vec![VERSION];
+        codec::encode_into(&mut bytes, self);
+        bytes
     }
 
-    /// A message as an announcement, if it is one, within its bounds, and about the node whose key signed it.
-    pub(super) fn verify(message: &[u8], signer: &PeerId) -> Result<Self, &'static str> {
-        if message.len() > BYTES_MAX {
-            return Err("it is too long");
+    /// The node that signed a message, and the message, if it is one, within its bounds, and about that node.
+    pub(super) fn verify(bytes: &[u8], signer: &PeerId) -> Result<(NodeId, Self), Doubt> {
+        if bytes.len() > BYTES_MAX {
+            return Err(Doubt::TooLong);
         }
-        let announcement: Self = codec::decode(message).map_err(|_| "it cannot be understood")?;
-        if node_of(signer) != Some(announcement.spec.id) {
-            return Err("it speaks for another node than the one that signed it");
+        let node = node_of(signer).ok_or(Doubt::Forged)?;
+        let (version, body) = bytes.split_first().ok_or(Doubt::Garbage)?;
+        if *version != VERSION {
+            return Err(Doubt::Version);
         }
-        if !announcement.spec.within_bounds() || announcement.gossip.len() > ADDRESSES_MAX {
-            return Err("it is out of bounds");
+        let message: Self = codec::decode(body).map_err(|_| Doubt::Garbage)?;
+        if let Self::Full(announcement) = &message {
+            if announcement.spec.id != node {
+                return Err(Doubt::Forged);
+            }
+            if !announcement.spec.within_bounds() || announcement.gossip.len() > ADDRESSES_MAX {
+                return Err(Doubt::OutOfBounds);
+            }
         }
-        Ok(announcement)
+        Ok((node, message))
     }
 }
 
@@ -65,4 +110,66 @@ pub(super) fn node_of(peer: &PeerId) -> Option<NodeId> {
     }
     let key = PublicKey::try_decode_protobuf(hash.digest()).ok()?.try_into_ed25519().ok()?;
     Some(node_id_of_key(&key.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+    use skein_core::capability::Capability;
+
+    use super::*;
+    use crate::identity::Identity;
+
+    fn message(node: NodeId, name: &str) -> Message {
+        let spec = NodeSpec {
+            id: node,
+            name: name.into(),
+            address: "127.0.0.1:1".into(),
+            version: "1".into(),
+            capability: Capability::default(),
+        };
+        Message::Full(Box::new(Announcement::new(spec, Some(MeshId(7)), Some((3, node)))))
+    }
+
+    fn signer() -> (NodeId, PeerId) {
+        let identity = Identity::ephemeral().unwrap();
+        (identity.node(), Keypair::ed25519_from_bytes(identity.seed()).unwrap().public().to_peer_id())
+    }
+
+    #[test]
+    fn only_the_node_itself_is_believed() {
+        let (node, peer) = signer();
+        let good = message(node, "a");
+        assert_eq!(Message::verify(&good.encode(), &peer), Ok((node, good.clone())));
+        let beat = Message::Beat(Beat { stamp: 2, full: 1 });
+        assert_eq!(Message::verify(&beat.encode(), &peer), Ok((node, beat)));
+        assert_eq!(Message::verify(&good.encode(), &signer().1), Err(Doubt::Forged));
+        assert_eq!(Message::verify(&message(NodeId(42), "a").encode(), &peer), Err(Doubt::Forged));
+        // A random peer id is a hash of some key, not a key.
+        assert_eq!(Message::verify(&good.encode(), &PeerId::random()), Err(Doubt::Forged));
+    }
+
+    #[test]
+    fn what_is_cut_too_long_or_of_another_version_is_refused() {
+        let (node, peer) = signer();
+        let good = message(node, "a").encode();
+        for length in 0..good.len() {
+            assert_eq!(Message::verify(&good[..length], &peer), Err(Doubt::Garbage), "cut at {length}");
+        }
+        let trailing = [good.as_slice(), &[0]].concat();
+        assert_eq!(Message::verify(&trailing, &peer), Err(Doubt::Garbage));
+        assert_eq!(Message::verify(&vec![VERSION; BYTES_MAX + 1], &peer), Err(Doubt::TooLong));
+        let later = [&[VERSION + 1], &good[1..]].concat();
+        assert_eq!(Message::verify(&later, &peer), Err(Doubt::Version));
+        assert_eq!(Message::verify(&message(node, &"x".repeat(1000)).encode(), &peer), Err(Doubt::OutOfBounds));
+        let Message::Full(mut crowded) = message(node, "a") else { unreachable!() };
+        crowded.gossip = vec![String::new(); ADDRESSES_MAX + 1];
+        assert_eq!(Message::verify(&Message::Full(crowded).encode(), &peer), Err(Doubt::OutOfBounds));
+    }
+
+    #[test]
+    fn a_beat_is_small() {
+        let beat = Message::Beat(Beat { stamp: u64::MAX, full: u64::MAX }).encode();
+        assert!(beat.len() < 64, "{} bytes", beat.len());
+    }
 }

@@ -1,14 +1,22 @@
-//! Whom to be connected to: known peers, which of them to dial next, and which to remember.
+//! Whom to be connected to: known peers, which of them to dial next, which to let go, and which to remember.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::{Duration, Instant};
 
+use crate::gossip::cache;
+use crate::gossip::reach::{Reach, named, peer_of};
+
 /// Peers to be connected to: all of a small mesh; in a large one enough that any few may go.
 const CONNECTED_MAX: usize = 32;
+/// Connections, with those that others made to us, beyond which some are let go: an agent that every newcomer is pointed to must
+/// keep room for the next one (see the limits in [`super::swarm`]).
+const CONNECTED_CROWD: usize = 96;
+/// How long a connection counts as young: it is not let go, its peer has yet to hear of others; and its end does not count as the
+/// end of one that worked, so that two who keep closing on each other slow down.
+const YOUNG: Duration = Duration::from_secs(30);
 /// Peers to know of.
 const KNOWN_MAX: usize = 1024;
 /// Addresses to know of each.
@@ -16,80 +24,115 @@ const ADDRESSES_MAX: usize = 8;
 /// The first wait before a peer that did not answer is dialled again; doubled each time up to [`AGAIN_MAX`].
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
-/// Addresses to remember for the next start.
-const REMEMBERED_MAX: usize = 64;
+/// How often an agent with enough connections still tries one peer that it lost: the halves of a large mesh that was cut in two
+/// are whole each, and would never look for each other. One success of one node heals it, so seldom is enough.
+const SCOUT_EVERY: Duration = Duration::from_mins(5);
 
 /// Every peer this one knows of.
 #[derive(Debug)]
 pub(super) struct Peers {
     own: PeerId,
-    on_loopback: bool,
+    reach: Reach,
+    seed: u64,
     known: BTreeMap<PeerId, Peer>,
+    /// Since when, also of those that dialled us and have told no address.
+    connected: BTreeMap<PeerId, Instant>,
+    scouted: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Peer {
+    /// The newest first.
     addresses: Vec<Multiaddr>,
-    connected: bool,
-    /// Whether it ever answered at these addresses.
-    proven: bool,
+    /// Where it answered, or what it told while it was connected.
+    proven: Option<Multiaddr>,
     failures: u32,
+    /// None while it is being dialled or connected.
     dial_at: Option<Instant>,
 }
 
 impl Peers {
-    /// Knows nobody. A peer on loopback talks only to others on loopback, and one that is not, never to them.
-    pub(super) fn new(own: PeerId, listen: IpAddr) -> Self {
-        Self { own, on_loopback: listen.is_loopback(), known: BTreeMap::new() }
+    /// Knows nobody. The seed decides whom it prefers, and is to be nobody else's.
+    pub(super) fn new(own: PeerId, reach: Reach, seed: u64) -> Self {
+        Self { own, reach, seed, known: BTreeMap::new(), connected: BTreeMap::new(), scouted: None }
     }
 
     /// A peer may be found at this address, which must hold its id. The newest word comes first.
     pub(super) fn learn(&mut self, now: Instant, address: Multiaddr) {
         let Some(peer) = peer_of(&address) else { return };
-        let known = self.known.contains_key(&peer);
-        if peer == self.own || !self.is_reachable(&address) || (!known && self.known.len() >= KNOWN_MAX) {
+        if peer == self.own || !self.reach.may_dial(&address) || !self.has_room_for(&peer) {
             return;
         }
-        let entry = self.known.entry(peer).or_default();
-        if !entry.addresses.contains(&address) {
-            entry.addresses.insert(0, address);
-            entry.addresses.truncate(ADDRESSES_MAX);
-            // A new address is a new chance.
-            entry.dial_at = Some(now);
-            entry.failures = 0;
+        let connected = self.connected.contains_key(&peer);
+        let fresh = || Peer { dial_at: (!connected).then_some(now), ..Peer::default() };
+        let entry = self.known.entry(peer).or_insert_with(fresh);
+        if entry.addresses.contains(&address) {
+            return;
+        }
+        // A new address is a new chance, but who tells a new one every moment does not have us dial every moment.
+        entry.dial_at = entry.dial_at.map(|at| at.min(now + AGAIN_FIRST));
+        if connected {
+            entry.proven.get_or_insert_with(|| address.clone());
+        }
+        entry.addresses.insert(0, address);
+        entry.addresses.truncate(ADDRESSES_MAX);
+    }
+
+    /// A peer answered at this address before the last restart.
+    pub(super) fn recall(&mut self, now: Instant, address: Multiaddr) {
+        self.learn(now, address.clone());
+        if let Some(entry) = peer_of(&address).and_then(|peer| self.known.get_mut(&peer)) {
+            entry.proven = Some(address);
         }
     }
 
     /// A peer is connected, at this address if it was dialled there.
     pub(super) fn connected(&mut self, now: Instant, peer: PeerId, dialled: Option<Multiaddr>) {
-        if let Some(address) = dialled {
-            let address = if peer_of(&address).is_some() { address } else { address.with(Protocol::P2p(peer)) };
-            self.learn(now, address);
+        self.connected.entry(peer).or_insert(now);
+        let dialled = dialled.map(|address| named(address, peer));
+        if let Some(address) = &dialled {
+            self.learn(now, address.clone());
         }
         if let Some(entry) = self.known.get_mut(&peer) {
-            entry.connected = true;
-            entry.proven |= !entry.addresses.is_empty();
-            entry.failures = 0;
+            let known = || entry.proven.take().or_else(|| entry.addresses.first().cloned());
+            entry.proven = dialled.or_else(known);
             entry.dial_at = None;
         }
     }
 
-    /// A peer is connected no longer, or could not be reached.
-    pub(super) fn lost(&mut self, now: Instant, peer: PeerId) {
+    /// A peer is connected no longer.
+    pub(super) fn closed(&mut self, now: Instant, peer: PeerId) {
+        let since = self.connected.remove(&peer);
         if let Some(entry) = self.known.get_mut(&peer) {
-            entry.connected = false;
-            let wait = AGAIN_FIRST.saturating_mul(1 << entry.failures.min(8)).min(AGAIN_MAX);
-            entry.failures += 1;
-            entry.dial_at = Some(now + wait);
+            if since.is_some_and(|since| now.duration_since(since) >= YOUNG) {
+                entry.failures = 0;
+            }
+            entry.fail(now);
         }
     }
 
-    /// Whom to dial now. In a mesh larger than the bound, each node has its own order, so that all are dialled by some.
+    /// A peer could not be reached.
+    pub(super) fn unreachable(&mut self, now: Instant, peer: PeerId) {
+        if let Some(entry) = self.known.get_mut(&peer).filter(|_| !self.connected.contains_key(&peer)) {
+            entry.fail(now);
+        }
+    }
+
+    /// Whom to dial now, as long as there are not enough.
+    ///
+    /// Which of a large mesh is each node's own random choice. To take those with the nearest ids, say, looks as good and splits
+    /// the mesh: neighbours choose each other, and nobody else.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        let connected = self.known.values().filter(|peer| peer.connected).count();
         let mut due: Vec<PeerId> = self.known.iter().filter(|(_, peer)| peer.is_due(now)).map(|(id, _)| *id).collect();
-        due.sort_by_key(|peer| distance(&self.own, peer));
-        due.truncate(CONNECTED_MAX.saturating_sub(connected));
+        if due.is_empty() {
+            return Vec::new();
+        }
+        let room = CONNECTED_MAX.saturating_sub(self.connected.len() + self.dialling());
+        if room == 0 {
+            due = self.scout(now, &due).into_iter().collect();
+        }
+        due.sort_by_key(|peer| self.order(peer));
+        due.truncate(room.max(1));
         let dial = |peer: PeerId| {
             let entry = self.known.get_mut(&peer)?;
             entry.dial_at = None;
@@ -98,94 +141,76 @@ impl Peers {
         due.into_iter().filter_map(dial).collect()
     }
 
-    /// Addresses worth remembering: those that answered.
-    pub(super) fn remembered(&self) -> Vec<Multiaddr> {
-        let proven = self.known.values().filter(|peer| peer.proven);
-        proven.filter_map(|peer| peer.addresses.first().cloned()).take(REMEMBERED_MAX).collect()
+    /// Whom to let go: there are too many connections, and they have others by now.
+    pub(super) fn surplus(&self, now: Instant) -> Vec<PeerId> {
+        let old = self.connected.iter().filter(|(_, since)| now.duration_since(**since) >= YOUNG);
+        let mut old: Vec<PeerId> = old.map(|(peer, _)| *peer).collect();
+        old.sort_by_key(|peer| std::cmp::Reverse(self.order(peer)));
+        old.truncate(self.connected.len().saturating_sub(CONNECTED_CROWD));
+        old
     }
 
-    fn is_reachable(&self, address: &Multiaddr) -> bool {
-        let loopback = address.iter().find_map(|part| match part {
-            Protocol::Ip4(ip) => Some(ip.is_loopback()),
-            Protocol::Ip6(ip) => Some(ip.is_loopback()),
-            _ => None,
-        });
-        loopback == Some(self.on_loopback)
+    /// Addresses worth remembering: those that answered, of now or of before. In a fixed order, so that the same are the same.
+    pub(super) fn remembered(&self) -> Vec<Multiaddr> {
+        let worth = |(id, peer): (&PeerId, &Peer)| {
+            let address = peer.proven.clone()?;
+            Some((!self.connected.contains_key(id), peer.failures, address))
+        };
+        let mut proven: Vec<_> = self.known.iter().filter_map(worth).collect();
+        proven.sort_by_key(|(away, failures, _)| (*away, *failures));
+        let mut addresses: Vec<Multiaddr> = proven.into_iter().map(|(_, _, address)| address).collect();
+        addresses.truncate(cache::ADDRESSES_MAX);
+        addresses.sort();
+        addresses
+    }
+
+    fn dialling(&self) -> usize {
+        self.known.iter().filter(|(id, peer)| peer.dial_at.is_none() && !self.connected.contains_key(id)).count()
+    }
+
+    /// Of those that are due, the one that was lost and has waited longest, if it is time for that.
+    fn scout(&mut self, now: Instant, due: &[PeerId]) -> Option<PeerId> {
+        if self.scouted.is_some_and(|scouted| now.duration_since(scouted) < SCOUT_EVERY) {
+            return None;
+        }
+        let lost = |id: &&PeerId| self.known.get(id).is_some_and(|peer| peer.failures > 0 && peer.proven.is_some());
+        let longest =
+            due.iter().filter(lost).min_by_key(|id| self.known.get(id).and_then(|peer| peer.dial_at)).copied();
+        if longest.is_some() {
+            self.scouted = Some(now);
+        }
+        longest
+    }
+
+    /// Whether this peer is known or may be: of a full list, the one that failed most makes room.
+    fn has_room_for(&mut self, peer: &PeerId) -> bool {
+        if self.known.len() < KNOWN_MAX || self.known.contains_key(peer) {
+            return true;
+        }
+        let failed = self.known.iter().filter(|(_, peer)| peer.failures > 0 && peer.dial_at.is_some());
+        let worst = failed.max_by_key(|(_, peer)| (peer.proven.is_none(), peer.failures)).map(|(id, _)| *id);
+        worst.is_some_and(|worst| self.known.remove(&worst).is_some())
+    }
+
+    fn order(&self, peer: &PeerId) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, peer).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
 impl Peer {
     fn is_due(&self, now: Instant) -> bool {
-        !self.connected && self.dial_at.is_some_and(|at| at <= now)
+        self.dial_at.is_some_and(|at| at <= now)
     }
-}
 
-/// The peer that an address is of.
-pub(super) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
-    address.iter().find_map(|part| match part {
-        Protocol::P2p(peer) => Some(peer),
-        _ => None,
-    })
-}
-
-fn distance(a: &PeerId, b: &PeerId) -> Vec<u8> {
-    // The last bytes are the key's own; the first are the same for all.
-    a.to_bytes().iter().rev().zip(b.to_bytes().iter().rev()).map(|(a, b)| a ^ b).collect()
+    fn fail(&mut self, now: Instant) {
+        // 2^5 seconds are beyond the longest wait already.
+        let wait = AGAIN_FIRST.saturating_mul(1 << self.failures.min(5)).min(AGAIN_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.dial_at = Some(now + wait);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(ip: &str, peer: PeerId) -> Multiaddr {
-        format!("/ip4/{ip}/udp/7434/quic-v1/p2p/{peer}").parse().unwrap()
-    }
-
-    fn peers() -> Peers {
-        Peers::new(PeerId::random(), "10.0.0.1".parse().unwrap())
-    }
-
-    #[test]
-    fn a_new_peer_is_dialled_once_and_a_lost_one_later_and_later() {
-        let (mut peers, now, peer) = (peers(), Instant::now(), PeerId::random());
-        peers.learn(now, address("10.0.0.2", peer));
-        assert_eq!(peers.due(now).len(), 1);
-        assert!(peers.due(now).is_empty(), "it is being dialled");
-        peers.lost(now, peer);
-        assert!(peers.due(now).is_empty());
-        assert_eq!(peers.due(now + AGAIN_FIRST).len(), 1);
-        peers.lost(now, peer);
-        assert!(peers.due(now + AGAIN_FIRST).is_empty());
-        assert_eq!(peers.due(now + AGAIN_FIRST * 2).len(), 1);
-    }
-
-    #[test]
-    fn what_cannot_be_reached_is_not_dialled() {
-        let mut peers = peers();
-        let now = Instant::now();
-        peers.learn(now, address("127.0.0.1", PeerId::random()));
-        peers.learn(now, address("10.0.0.1", peers.own));
-        peers.learn(now, "/ip4/10.0.0.3/udp/7434/quic-v1".parse().unwrap());
-        assert!(peers.due(now).is_empty());
-    }
-
-    #[test]
-    fn only_what_answered_is_remembered() {
-        let (mut peers, now) = (peers(), Instant::now());
-        let (good, silent) = (PeerId::random(), PeerId::random());
-        peers.learn(now, address("10.0.0.2", good));
-        peers.learn(now, address("10.0.0.3", silent));
-        peers.connected(now, good, None);
-        peers.lost(now, silent);
-        assert_eq!(peers.remembered(), [address("10.0.0.2", good)]);
-    }
-
-    #[test]
-    fn a_large_mesh_is_not_dialled_whole() {
-        let (mut peers, now) = (peers(), Instant::now());
-        for _ in 0..200 {
-            peers.learn(now, address("10.0.0.2", PeerId::random()));
-        }
-        assert_eq!(peers.due(now).len(), CONNECTED_MAX);
-    }
-}
+mod tests;

@@ -18,10 +18,20 @@ const PROTOCOL: &str = "/skein/1";
 /// How often gossipsub looks after its mesh of peers. Nothing here is urgent.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a message is known as seen: longer than it can take through any mesh.
-const SEEN_FOR: Duration = Duration::from_secs(60);
+const SEEN_FOR: Duration = Duration::from_mins(1);
 /// When a silent gossip connection is given up, and how often its silence is broken.
 const IDLE_MAX_MS: u32 = 15_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// What gossipsub takes in at once. It measures the bytes that have come, not the message (0.50.1, `validate_rpc_limits`), and gives
+/// the stream up with all that is on its way in it: so the largest message in its envelope must fit beside one read of what follows.
+const TRANSMIT_MAX: usize = announcement::BYTES_MAX + ENVELOPE_MAX + READ_MAX;
+/// Signature, signer, topic and number.
+const ENVELOPE_MAX: usize = 1024;
+/// What `asynchronous-codec` reads at once.
+const READ_MAX: usize = 8 << 10;
+/// Messages that a neighbour is told of at once, at some 80 bytes each: for a very large mesh the default makes messages beyond
+/// [`TRANSMIT_MAX`].
+const TOLD_OF_MAX: usize = 200;
 /// Announcements are small: a stream needs no more under way, and an idle connection holds no more memory.
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
@@ -61,7 +71,7 @@ pub(super) fn build(config: &GossipConfig) -> Result<Swarm<Behaviour>, String> {
         .with_behaviour(|_| behaviour)
         .map_err(|error| error.to_string())?
         // A connection without a stream is a peer that has nothing to say now, not one to be cut off.
-        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(Duration::from_secs(3600)))
+        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(Duration::MAX))
         .build();
     let (ip, port) = (config.listen.ip(), config.listen.port());
     let listen = Multiaddr::from(ip);
@@ -74,7 +84,8 @@ fn behaviour(keypair: &Keypair, config: &GossipConfig) -> Result<Behaviour, Stri
     let settings = gossipsub::ConfigBuilder::default()
         .heartbeat_interval(HEARTBEAT)
         .duplicate_cache_time(SEEN_FOR)
-        .max_transmit_size(announcement::BYTES_MAX + 1024)
+        .max_transmit_size(TRANSMIT_MAX)
+        .max_control_messages_sent(TOLD_OF_MAX)
         .validation_mode(ValidationMode::Strict)
         // A message is passed on only when it was found to be what it says.
         .validate_messages()
@@ -88,11 +99,16 @@ fn behaviour(keypair: &Keypair, config: &GossipConfig) -> Result<Behaviour, Stri
         .with_max_established(Some(CONNECTIONS_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_A_PEER_MAX))
         .with_max_pending_incoming(Some(HALF_OPEN_MAX));
-    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), keypair.public().to_peer_id()));
     Ok(Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         gossipsub,
         identify: identify::Behaviour::new(identify::Config::new(PROTOCOL.into(), keypair.public())),
-        mdns: mdns.transpose().map_err(|error| format!("mDNS: {error}"))?.into(),
+        mdns: config.mdns.then(|| discovery(keypair)).flatten().into(),
     })
+}
+
+/// mDNS, where the system lets it be; a machine that does not (a container without multicast) still has peers that it is told of.
+fn discovery(keypair: &Keypair) -> Option<mdns::tokio::Behaviour> {
+    let started = mdns::tokio::Behaviour::new(mdns::Config::default(), keypair.public().to_peer_id());
+    started.inspect_err(|error| tracing::warn!("no peers are looked for by mDNS: {error}; give --peer instead")).ok()
 }
