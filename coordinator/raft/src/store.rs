@@ -48,7 +48,7 @@ impl Store {
 
     /// One named table.
     pub(crate) fn table(&self, name: &'static str) -> Result<Table, StoreError> {
-        let tree = self.0.database.open_tree(name).map_err(|error| StoreError::io(&self.0.directory, &error))?;
+        let tree = self.0.database.open_tree(name).map_err(|error| StoreError::sled(&self.0.directory, &error))?;
         Ok(Table::new(tree, name, &self.0.directory))
     }
 
@@ -82,7 +82,7 @@ async fn flush_later(store: Weak<Inner>) {
 
 impl Inner {
     fn flush(&self) -> Result<(), StoreError> {
-        self.database.flush().map_err(|error| StoreError::io(&self.directory, &error))?;
+        self.database.flush().map_err(|error| StoreError::sled(&self.directory, &error))?;
         self.file.sync_data().map_err(|error| StoreError::io(&self.directory, &error))
     }
 }

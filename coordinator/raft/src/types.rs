@@ -31,12 +31,12 @@ pub(crate) type Metrics = openraft::RaftMetrics<u64, EmptyNode>;
 
 /// Tells openraft that the disk failed, which stops the seat.
 pub(crate) fn reading(error: &StoreError) -> StorageError {
-    StorageIOError::new(ErrorSubject::Store, ErrorVerb::Read, AnyError::new(error)).into()
+    StorageIOError::new(ErrorSubject::Store, ErrorVerb::Read, AnyError::error(error)).into()
 }
 
 /// As [`reading`].
 pub(crate) fn writing(error: &StoreError) -> StorageError {
-    StorageIOError::new(ErrorSubject::Store, ErrorVerb::Write, AnyError::new(error)).into()
+    StorageIOError::new(ErrorSubject::Store, ErrorVerb::Write, AnyError::error(error)).into()
 }
 
 /// Both halves of the storage are checked here to be what openraft asks for.

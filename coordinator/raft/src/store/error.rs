@@ -1,6 +1,7 @@
 //! What can be wrong with a state directory, and what to do about it.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Why the state directory cannot be used.
@@ -59,5 +60,20 @@ pub enum StoreError {
 impl StoreError {
     pub(super) fn io(directory: &Path, why: &impl Display) -> Self {
         Self::Io { directory: directory.to_path_buf(), why: why.to_string() }
+    }
+
+    /// What sled says, in plain words.
+    pub(super) fn sled(directory: &Path, error: &sled::Error) -> Self {
+        match error {
+            sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => {
+                Self::Damaged { directory: directory.to_path_buf(), why: error.to_string() }
+            }
+            // sled keeps its first error and hands out copies, which have its kind and its debug form for a text.
+            sled::Error::Io(error) if error.raw_os_error().is_none() && error.kind() != ErrorKind::Other => {
+                Self::io(directory, &error.kind())
+            }
+            sled::Error::Io(error) => Self::io(directory, error),
+            other => Self::io(directory, other),
+        }
     }
 }

@@ -12,8 +12,9 @@ use super::StoreError;
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How often sled tidies its file. Every flush that matters is asked for by name, so the wish was to switch this thread
-/// off; but it is also the only caller of sled's garbage collector, without which the file grows for ever. Every ten
-/// seconds costs nothing that can be measured.
+/// off. But it is also the only caller of sled's garbage collector, which frees segments that a few long-lived records
+/// hold. A log that is purged leaves whole segments free and did without it (2.5 MB after 30,000 entries either way);
+/// other tables may not, and waking every ten seconds cost 0.1 ms each time.
 const TIDY_EVERY_MS: u64 = 10_000;
 
 /// How long a lock may stay taken. A database that was just closed in this process gives its lock back a moment later.

@@ -119,11 +119,6 @@ impl Table {
     }
 
     fn io(&self, error: &sled::Error) -> StoreError {
-        match error {
-            sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => {
-                StoreError::Damaged { directory: self.directory.clone(), why: error.to_string() }
-            }
-            other => StoreError::io(&self.directory, other),
-        }
+        StoreError::sled(&self.directory, error)
     }
 }

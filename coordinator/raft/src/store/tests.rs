@@ -95,6 +95,16 @@ async fn a_second_opener_is_told_that_the_directory_is_in_use() {
     assert!(error.to_string().starts_with("another agent is using the state directory"));
 }
 
+#[test]
+fn a_full_disk_is_said_in_plain_words() {
+    let first = std::io::Error::from_raw_os_error(28);
+    let copied = std::io::Error::new(first.kind(), format!("{first:?}"));
+    for (error, said) in [(first, "No space left on device (os error 28)"), (copied, "no storage space")] {
+        let error = StoreError::sled("/state".as_ref(), &sled::Error::Io(error));
+        assert_eq!(error.to_string(), format!("the state directory /state failed: {said}"));
+    }
+}
+
 #[tokio::test]
 async fn a_path_that_cannot_be_a_directory_is_not_writable() {
     let file = tempfile::NamedTempFile::new().unwrap();
