@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use report::{Metric, Report, median, percentile};
+use report::{Metric, Report, median};
 use skein_agent::api::{Answer, Change, Request};
 use skein_agent::client::{Client, Order, TaskStream};
 use skein_agent::demo::fleet::{Fleet, LOOK_EVERY};
@@ -182,4 +182,11 @@ async fn open_session(client: &Client) -> anyhow::Result<(SessionId, NodeId)> {
 
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
+}
+
+/// Nearest rank.
+fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)]
 }

@@ -57,14 +57,6 @@ impl Report {
     }
 }
 
-/// Nearest rank.
-#[allow(dead_code, reason = "not every benchmark that shares this file has many samples")]
-pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)]
-}
-
 /// The middle of several runs.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use skein_core::capability::NodeSpec;
 use skein_core::model::{Blob, ModelSpec, is_name};
 use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
 use skein_raft::{ProposeError, Seat};
@@ -168,14 +167,6 @@ impl Api {
             }
             other => Ok(other),
         }
-    }
-
-    /// Asks an agent elsewhere to let this node in.
-    pub async fn join(&self, connection: &quinn::Connection, spec: NodeSpec) -> Result<(), String> {
-        let open = Open::Api(Request::Change(Change::Join(spec)));
-        let (answer, _) =
-            ask::<Result<Answer, ApiError>>(connection, &open, Bytes::new()).await.map_err(|e| e.to_string())?;
-        answer.map(drop).map_err(|error| error.to_string())
     }
 }
 

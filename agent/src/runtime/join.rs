@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quinn::Connection;
 use skein_core::NodeId;
 use skein_core::capability::NodeSpec;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::handle::Api;
+use crate::api::{Answer, ApiError, Change, Request};
 use crate::config::Config;
 use crate::gossip::{Announcement, Gossip};
 use crate::link::{Hello, HelloAnswer, Open, ask};
@@ -151,10 +153,17 @@ impl Search {
         if answer.mesh.is_none() {
             return Err(format!("{} looks for a mesh itself", answer.name));
         }
-        self.api.join(&connection, self.spec.clone()).await?;
+        self.ask_to_join(&connection).await?;
         tracing::info!(by = answer.name, "admitted to the mesh");
         self.api.pool.set_address(answer.node, address);
         self.wait_for_the_log().await
+    }
+
+    async fn ask_to_join(&self, connection: &Connection) -> Result<(), String> {
+        let open = Open::Api(Request::Change(Change::Join(self.spec.clone())));
+        let answer = ask::<Result<Answer, ApiError>>(connection, &open, Bytes::new()).await;
+        let (answer, _) = answer.map_err(|error| error.to_string())?;
+        answer.map(drop).map_err(|error| error.to_string())
     }
 
     async fn wait_for_the_log(&self) -> Result<(), String> {

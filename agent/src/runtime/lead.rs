@@ -98,8 +98,11 @@ impl Lead {
         }
     }
 
-    /// When there may be something to do though nothing was heard.
+    /// When there may be something to do though nothing was heard. While a command is under way its end is what to wait for.
     pub(super) fn wake_at(&self, now: Millis) -> Option<Millis> {
+        if self.proposing {
+            return None;
+        }
         self.seat.read(|state| {
             let epoch = epoch_now();
             let plan = plan::wake_at(state, epoch).map(|at| now + at.since(epoch));
