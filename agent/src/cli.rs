@@ -10,9 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::Client;
 use crate::config::LISTEN;
-pub(crate) use model::read_manifest;
 use output::Output;
-pub(crate) use output::table;
 
 mod agent;
 mod demo;

@@ -16,8 +16,10 @@ use crate::blobs::{self, BlobError};
 use crate::identity::{Identity, IdentityError};
 use crate::link::{Endpoint, Hello, HelloAnswer, LinkError, ModelPut, Open, Stream, Timing, ask, knock};
 
+mod manifest;
 mod tasks;
 
+pub use manifest::{ModelFilesError, read_manifest};
 pub use tasks::{Order, TaskResult, TaskStream};
 
 /// A silent agent counts as lost after this; the client then goes on at another.

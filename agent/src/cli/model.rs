@@ -1,15 +1,16 @@
 //! `skein model`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use skein_targets::{Manifest, TensorSpec};
+use skein_targets::TensorSpec;
 
 use crate::api::{Answer, ModelAdded, ModelStatus, Request};
 use crate::cli::Common;
 use crate::cli::output::{Show, bytes, table};
+use crate::client::read_manifest;
 
 /// What `skein model` takes.
 #[derive(Debug, Subcommand)]
@@ -49,23 +50,6 @@ async fn add(common: &Common, arguments: AddArgs) -> anyhow::Result<ExitCode> {
     };
     common.output().show(&added)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The manifest's text, and the labels file that it names beside itself.
-pub(crate) fn read_manifest(file: &Path, manifest: Option<&Path>) -> anyhow::Result<(String, Option<PathBuf>)> {
-    let beside = file.with_extension("toml");
-    let path = match manifest {
-        Some(path) => path,
-        None if beside.exists() => &beside,
-        None => return Ok((String::new(), None)),
-    };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
-    let parsed = Manifest::parse(&text).with_context(|| format!("the manifest {}", path.display()))?;
-    let labels = parsed.labels_file().map(|labels| path.with_file_name(labels));
-    if let Some(labels) = labels.as_ref().filter(|labels| !labels.exists()) {
-        bail!("the manifest {} names the labels {}, which are not there", path.display(), labels.display());
-    }
-    Ok((text, labels))
 }
 
 async fn list(common: &Common) -> anyhow::Result<ExitCode> {

@@ -12,8 +12,7 @@ use skein_targets::TargetKind;
 use tokio::time::{Instant, sleep};
 
 use crate::api::{Answer, Change, MeshStatus, Request, SeatStatus, SessionStatus};
-use crate::cli::read_manifest;
-use crate::client::{Client, random};
+use crate::client::{Client, random, read_manifest};
 use crate::demo::fleet::LOOK_EVERY;
 use crate::demo::material::Material;
 
