@@ -158,13 +158,9 @@ async fn take(stream: &mut TaskStream) -> anyhow::Result<()> {
 /// A session with one worker on the trivial model; where the worker stands.
 async fn open_session(client: &Client) -> anyhow::Result<(SessionId, NodeId)> {
     client.add_model("trivial", &model_file(), String::new(), None).await?;
-    let spec = SessionSpec {
-        model: "trivial".parse().map_err(anyhow::Error::msg)?,
-        fixed: 1,
-        need: Resources { cpu_millicores: 1000, memory_bytes: 64 << 20, ..Resources::default() },
-        target: TargetKind::Tract.name().into(),
-        claim: None,
-    };
+    let model = "trivial".parse().map_err(anyhow::Error::msg)?;
+    let need = Resources { cpu_millicores: 1000, memory_bytes: 64 << 20, ..Resources::default() };
+    let spec = SessionSpec::of(model, TargetKind::Tract.name(), need);
     let Answer::Created(session) = client.ask(Request::Change(Change::SessionCreate(spec))).await? else {
         anyhow::bail!("the session was not created");
     };

@@ -110,7 +110,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         name: config.name.clone(),
         address: advertised(&config, listen).to_string(),
         version: env!("CARGO_PKG_VERSION").into(),
-        capability: inventory::capability(Path::new("/"), &config.labels),
+        capability: inventory::capability(Path::new("/"), &config.labels, config.offer_max),
     };
     if !spec.within_bounds() {
         return Err(AgentError::OutOfBounds);

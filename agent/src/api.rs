@@ -2,30 +2,59 @@
 //!
 //! The command line speaks it as CBOR over `skein/1`. A rule or a check is written once, in [`handle`].
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use skein_core::model::{ModelRef, ModelSpec};
-use skein_core::session::{Failure, SessionSpec};
-use skein_core::worker::{WorkerReport, WorkerStatus};
-use skein_core::{MeshId, NodeId, Refusal, Resources, SessionId, WorkerId, capability::NodeSpec};
-use skein_targets::TensorSpec;
+use skein_core::capability::NodeSpec;
+use skein_core::explain::{Explanation, Forecast};
+use skein_core::health::{DeviceReport, Ending};
+use skein_core::model::ModelSpec;
+use skein_core::policy::PolicyName;
+use skein_core::session::SessionSpec;
+use skein_core::worker::WorkerReport;
+use skein_core::{NodeId, Refusal, SessionId, WorkerId};
 use thiserror::Error;
 
+pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelStatus};
+pub use answers::{NodeStatus, SeatStatus, SessionStatus, WorkerEntry};
+
+mod answers;
 pub mod handle;
 mod status;
+mod waiting;
 
 /// What can be asked of any agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Every node of the mesh, and who votes and leads.
+    /// Every node of the mesh, who votes and leads, and the mesh's policy.
     NodeStatus,
     /// Every model.
     ModelList,
     /// Every open session, or one.
     SessionStatus(Option<SessionId>),
+    /// Where one more worker could stand, and why nowhere else.
+    Explain(Subject),
+    /// What would happen if this session were opened now. It changes nothing.
+    PlanTrial(SessionSpec),
+    /// What happened after the event of this number; 0 for all that is kept.
+    Events {
+        /// The number of the last event that is known.
+        after: u64,
+        /// The most to give; an answer holds at most [`EVENTS_MAX`].
+        most: usize,
+    },
     /// Something that the leader commits.
     Change(Change),
+}
+
+/// The most events in one answer: their reasons are at most 2 KiB each, and a message's header has room for 4 MiB.
+pub const EVENTS_MAX: usize = 256;
+
+/// What is to be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// Where one more worker of it could stand.
+    Session(SessionId),
+    /// Why it stands where it stands.
+    Worker(WorkerId),
 }
 
 /// What the leader commits; an agent that does not lead passes it on.
@@ -33,6 +62,26 @@ pub enum Request {
 pub enum Change {
     /// A node joins or states itself anew.
     Join(NodeSpec),
+    /// A node, or a device of it, takes no more work.
+    Block {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+        /// Why, for people.
+        reason: String,
+        /// What becomes of the work that runs there.
+        ending: Ending,
+    },
+    /// It takes work again.
+    Unblock {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+    },
+    /// Sessions are ordered by this policy.
+    PolicySet(PolicyName),
     /// A model whose files the asked agent holds already.
     ModelAdd(ModelSpec),
     /// A session.
@@ -48,6 +97,15 @@ pub enum Change {
         /// What.
         report: WorkerReport,
     },
+    /// What a node says of one of its devices.
+    DeviceReport {
+        /// Who says it.
+        node: NodeId,
+        /// Of which device.
+        device: String,
+        /// What.
+        report: DeviceReport,
+    },
 }
 
 /// What comes back.
@@ -59,7 +117,13 @@ pub enum Answer {
     Models(Vec<ModelStatus>),
     /// To [`Request::SessionStatus`].
     Sessions(Vec<SessionStatus>),
-    /// To [`Change::Join`] and [`Change::WorkerReport`].
+    /// To [`Request::Explain`].
+    Explained(Explanation),
+    /// To [`Request::PlanTrial`].
+    Forecast(Box<Forecast>),
+    /// To [`Request::Events`].
+    Events(EventPage),
+    /// To changes of which there is nothing to say.
     Done,
     /// A model can be used.
     Model(ModelAdded),
@@ -67,131 +131,17 @@ pub enum Answer {
     Created(SessionId),
     /// To [`Change::SessionEnd`].
     Ended(SessionId),
-}
-
-/// A model that was taken in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ModelAdded {
-    /// Its name and version.
-    pub model: ModelRef,
-    /// Whether the same content was there under that name already.
-    pub known: bool,
-    /// What it takes, as the check found it; empty when it was added by another agent's word.
-    pub inputs: Vec<TensorSpec>,
-    /// What it gives.
-    pub outputs: Vec<TensorSpec>,
-}
-
-/// The mesh as one agent knows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MeshStatus {
-    /// Which mesh; none while the agent looks for one.
-    pub mesh: Option<MeshId>,
-    /// Who was asked.
-    pub asked: NodeId,
-    /// Who leads, as far as it knows.
-    pub leader: Option<NodeId>,
-    /// The leader's term.
-    pub term: u64,
-    /// Every node that joined.
-    pub nodes: Vec<NodeStatus>,
-}
-
-/// One node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeStatus {
-    /// Who.
-    pub node: NodeId,
-    /// For people.
-    pub name: String,
-    /// `host:port` of its QUIC endpoint.
-    pub address: String,
-    /// Version of its binary.
-    pub version: String,
-    /// Whether the leader hears it.
-    pub up: bool,
-    /// Its part in the coordinator.
-    pub seat: SeatStatus,
-    /// Its devices.
-    pub devices: Vec<DeviceStatus>,
-    /// What its operator says of it.
-    pub labels: BTreeMap<String, String>,
-    /// How many workers the plan gives it.
-    pub workers: usize,
-}
-
-/// A node's part in the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SeatStatus {
-    /// It leads.
-    Leader,
-    /// It votes.
-    Voter,
-    /// It follows the log without a vote.
-    Learner,
-    /// It has no seat yet.
-    None,
-}
-
-/// One device.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeviceStatus {
-    /// Its name on its node.
-    pub name: String,
-    /// What it offers.
-    pub offers: Resources,
-    /// What the plan takes of that.
-    pub used: Resources,
-}
-
-/// One model.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ModelStatus {
-    /// Its name and version.
-    pub model: ModelRef,
-    /// SHA-256 of its graph, in hexadecimal.
-    pub digest: String,
-    /// Bytes of all its files.
-    pub size: u64,
-    /// Open sessions that use it.
-    pub sessions: usize,
-}
-
-/// One session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SessionStatus {
-    /// Which.
-    pub session: SessionId,
-    /// Its model.
-    pub model: ModelRef,
-    /// How the model is run.
-    pub target: String,
-    /// Workers it asks for.
-    pub fixed: u32,
-    /// What one of them needs.
-    pub need: Resources,
-    /// The workers it has.
-    pub workers: Vec<WorkerEntry>,
-    /// Where its workers failed of late, and why.
-    pub failures: Vec<(NodeId, Failure)>,
-    /// Why it lacks workers, where it does: one reason a node.
-    pub waiting_for: Vec<String>,
-}
-
-/// One worker of a session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct WorkerEntry {
-    /// Which.
-    pub worker: WorkerId,
-    /// Where.
-    pub node: NodeId,
-    /// The node's name.
-    pub node_name: String,
-    /// On which device.
-    pub device: String,
-    /// How far it is.
-    pub status: WorkerStatus,
+    /// To [`Change::Block`] and [`Change::Unblock`].
+    Blocked {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+        /// Whether it is out of placement now.
+        blocked: bool,
+    },
+    /// To [`Change::PolicySet`].
+    Policy(PolicyName),
 }
 
 /// Why a request was not done. It travels, so its texts are made where they arise.

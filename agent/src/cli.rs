@@ -13,10 +13,16 @@ use crate::config::LISTEN;
 use output::Output;
 
 mod agent;
+mod amounts;
 mod demo;
+mod events;
+mod explain;
+mod find;
 mod model;
 mod node;
 mod output;
+mod plan;
+mod policy;
 mod run;
 mod session;
 
@@ -55,8 +61,8 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run this machine's part of a mesh
-    Agent(agent::AgentArgs),
-    /// Show the nodes of the mesh
+    Agent(Box<agent::AgentArgs>),
+    /// Show the nodes of the mesh, and take them out of placement
     #[command(subcommand)]
     Node(node::NodeCommand),
     /// Add and list models
@@ -65,6 +71,18 @@ enum Command {
     /// Open, show and end sessions: claims on the mesh for one model
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Show what would happen if a session were opened, whom it would displace included; nothing changes
+    Plan(Box<session::claim::ClaimArgs>),
+    /// Explain why a session waits, or a worker stands where it stands
+    #[command(subcommand)]
+    Explain(explain::ExplainCommand),
+    /// Show the policy that orders the mesh's sessions, or set another
+    Policy {
+        #[command(subcommand)]
+        command: Option<policy::PolicyCommand>,
+    },
+    /// Show what happened in the mesh, and why
+    Events(events::EventsArgs),
     /// Send pictures to a session and show what its model sees in them
     Run(run::RunArgs),
     /// Show it all on this machine: three agents, a real model, two kills, and the account
@@ -113,10 +131,14 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let common = cli.common;
     match cli.command {
-        Command::Agent(arguments) => agent::run(arguments).await,
+        Command::Agent(arguments) => agent::run(*arguments).await,
         Command::Node(command) => node::run(&common, command).await,
         Command::Model(command) => model::run(&common, command).await,
         Command::Session(command) => session::run(&common, command).await,
+        Command::Plan(claim) => plan::run(&common, *claim).await,
+        Command::Explain(command) => explain::run(&common, command).await,
+        Command::Policy { command } => policy::run(&common, command).await,
+        Command::Events(arguments) => events::run(&common, arguments).await,
         Command::Run(arguments) => run::run(&common, arguments).await,
         Command::Demo(arguments) => demo::run(&common, arguments).await,
         Command::Worker => Ok(ExitCode::SUCCESS),

@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use skein_core::Resources;
 use thiserror::Error;
+
+pub use size::Size;
+
+mod size;
 
 /// The UDP port for `skein/1`; gossip takes the next one.
 pub const PORT: u16 = 7433;
@@ -83,6 +88,12 @@ pub struct Settings {
     #[arg(long, env = "SKEIN_BEAT_EVERY", value_name = "DURATION", value_parser = humantime::parse_duration)]
     #[serde(deserialize_with = "duration")]
     pub beat_every: Option<Duration>,
+    /// The most of the processor that this node offers to workers, in thousandths of a core [default: all of it]
+    #[arg(long, env = "SKEIN_OFFER_CPU", value_name = "MILLICORES")]
+    pub offer_cpu: Option<u64>,
+    /// The most memory that this node offers to workers, in MiB or with a unit, as in 2GiB [default: nine tenths of it]
+    #[arg(long, env = "SKEIN_OFFER_MEMORY", value_name = "MIB")]
+    pub offer_memory: Option<Size>,
 }
 
 /// The settings an agent runs with.
@@ -108,6 +119,31 @@ pub struct Config {
     pub down_after: Duration,
     /// See [`Settings::beat_every`].
     pub beat_every: Duration,
+    /// What this node offers at most; see [`Settings::offer_cpu`].
+    pub offer_max: OfferMax,
+}
+
+/// What a node offers at most, by its operator's word; nothing where there is no limit but the machine's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfferMax {
+    /// In thousandths of a core.
+    pub cpu_millicores: Option<u64>,
+    /// In bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+impl OfferMax {
+    /// What is left of an offer.
+    #[must_use]
+    pub fn limit(self, offers: &Resources) -> Resources {
+        let cpu = offers.cpu_millicores;
+        let memory = offers.memory_bytes;
+        Resources {
+            cpu_millicores: self.cpu_millicores.map_or(cpu, |most| most.min(cpu)),
+            memory_bytes: self.memory_bytes.map_or(memory, |most| most.min(memory)),
+            ..offers.clone()
+        }
+    }
 }
 
 impl Settings {
@@ -136,6 +172,8 @@ impl Settings {
             mdns: self.mdns.or(weaker.mdns),
             down_after: self.down_after.or(weaker.down_after),
             beat_every: self.beat_every.or(weaker.beat_every),
+            offer_cpu: self.offer_cpu.or(weaker.offer_cpu),
+            offer_memory: self.offer_memory.or(weaker.offer_memory),
         }
     }
 
@@ -162,6 +200,10 @@ impl Settings {
             mdns: self.mdns.unwrap_or(!listen.ip().is_loopback()),
             down_after,
             beat_every,
+            offer_max: OfferMax {
+                cpu_millicores: self.offer_cpu,
+                memory_bytes: self.offer_memory.map(|size| size.bytes),
+            },
         })
     }
 }
@@ -244,5 +286,16 @@ mod tests {
         assert!(settings.config().unwrap_err().to_string().contains("three times"));
         let settings = Settings { label: Some(vec!["zone".into()]), ..Settings::default() };
         assert!(settings.config().unwrap_err().to_string().contains("KEY=VALUE"));
+    }
+
+    #[test]
+    fn an_operator_may_offer_less_than_there_is() {
+        let file = file("offer-cpu = 500\noffer-memory = '1GiB'\n");
+        let flags = Settings { offer_cpu: Some(1500), ..Settings::default() };
+        let most = flags.resolve(Some(file.path())).unwrap().offer_max;
+        let offers = Resources { cpu_millicores: 2000, memory_bytes: 1 << 20, gpu_milli: 7, ..Resources::default() };
+        let limited = most.limit(&offers);
+        assert_eq!((limited.cpu_millicores, limited.memory_bytes, limited.gpu_milli), (1500, 1 << 20, 7));
+        assert_eq!(OfferMax::default().limit(&offers), offers);
     }
 }

@@ -12,7 +12,7 @@ use skein_core::{NodeId, SessionId, State, WorkerId};
 
 use crate::link::Pool;
 use crate::worker::host::Host;
-use session::Session;
+use session::{Given, Session};
 
 mod attach;
 mod client;
@@ -79,19 +79,31 @@ impl Gateway {
 
     /// The session's place at this gateway, made when its first client comes.
     fn session(&self, id: SessionId, state: &State) -> Option<Arc<Session>> {
-        if !state.sessions.contains_key(&id) {
-            return None;
-        }
+        let retry = state.sessions.get(&id)?.spec.retry;
         let mut sessions = self.sessions();
-        let session = sessions.entry(id).or_insert_with(|| Arc::new(Session::new(id, self.inner.node)));
+        let session = sessions.entry(id).or_insert_with(|| Session::new(id, self.inner.node, retry));
         self.supply(id, session, state);
         Some(session.clone())
     }
 
+    /// What each session in use here has to do: tasks that wait, and tasks that run.
+    pub fn demand(&self) -> Vec<(SessionId, u64, u64)> {
+        let sessions: Vec<Arc<Session>> = self.sessions().values().cloned().collect();
+        let demand = sessions.iter().map(|session| {
+            let (waiting, running) = session.demand();
+            (session.id, waiting, running)
+        });
+        demand.collect()
+    }
+
     fn supply(&self, id: SessionId, session: &Arc<Session>, state: &State) {
-        let ready = state.workers_of(id).filter(|(_, worker)| worker.status == skein_core::worker::WorkerStatus::Ready);
-        let ready: HashMap<WorkerId, NodeId> = ready.map(|(id, worker)| (id, worker.node)).collect();
-        session.on_plan(&ready, |worker, node| attach::keep(self, session, worker, node));
+        // One that takes no more may still have attempts of this gateway: the way to it stays open until it is gone.
+        let given = state
+            .workers_of(id)
+            .filter(|(id, worker)| worker.takes_tasks() || (!worker.serves() && session.holds(*id)));
+        let given = given.map(|(id, worker)| (id, Given { node: worker.node, takes_tasks: worker.takes_tasks() }));
+        let given: HashMap<WorkerId, Given> = given.collect();
+        session.on_plan(&given, |worker, node| attach::keep(self, session, worker, node));
     }
 
     /// Memory for a payload; none where the gateway holds too much already.

@@ -4,18 +4,65 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use skein_core::Resources;
-use skein_core::capability::{Capability, Device, DeviceKind};
+use skein_core::capability::{Capability, Device, DeviceKind, Heat, TEXT_BYTES_MAX};
 use skein_targets::TargetKind;
+
+use crate::config::OfferMax;
 
 /// What is left to the system and the agent: a tenth of the memory, as devices promise workers what is theirs alone.
 const MEMORY_KEPT_PARTS: u64 = 10;
 
-/// What this machine can do.
-pub fn capability(root: &Path, labels: &BTreeMap<String, String>) -> Capability {
+/// From here on a machine slows down, or soon will: what makers of boards call the throttling point.
+const HOT_MILLIDEGREES: i64 = 85_000;
+/// From here on another machine is the better choice.
+const WARM_MILLIDEGREES: i64 = 75_000;
+/// As much of a hardware's name as is told: a quarter of what a text may have in bytes, as a letter may take four.
+const HARDWARE_CHARS_MAX: usize = TEXT_BYTES_MAX / 4;
+
+/// What this machine can do, and at most what its operator lets it offer.
+pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: OfferMax) -> Capability {
+    let found = skein_targets::discover(root);
+    let mut offers = Resources::default();
+    for device in &found {
+        offers.add(&node_offers(device));
+    }
     Capability {
-        devices: skein_targets::discover(root).iter().map(device).collect(),
+        offers: offer_max.limit(&offers),
+        devices: found.iter().map(device).collect(),
         targets: TargetKind::ALL.iter().map(|target| target.name().to_owned()).collect(),
         labels: labels.clone(),
+        profiles: Vec::new(),
+    }
+}
+
+/// The targets of this binary that run on this kind of device.
+pub fn targets_on(kind: DeviceKind) -> impl Iterator<Item = &'static str> {
+    // All that there are so far run on the processor, and on nothing else.
+    TargetKind::ALL.iter().filter(move |_| kind == DeviceKind::Cpu).map(|target| target.name())
+}
+
+/// How hot this machine is: its hottest sensor, as a machine without any is never hot.
+pub fn heat(root: &Path) -> Heat {
+    let zones = std::fs::read_dir(root.join("sys/class/thermal")).into_iter().flatten().flatten();
+    let temperatures = zones.filter_map(|zone| {
+        let is_zone = zone.file_name().to_string_lossy().starts_with("thermal_zone");
+        let text = is_zone.then(|| std::fs::read_to_string(zone.path().join("temp")).ok()).flatten()?;
+        text.trim().parse::<i64>().ok()
+    });
+    match temperatures.max() {
+        Some(HOT_MILLIDEGREES..) => Heat::Hot,
+        Some(WARM_MILLIDEGREES..) => Heat::Warm,
+        _ => Heat::Cool,
+    }
+}
+
+fn node_offers(found: &skein_targets::Device) -> Resources {
+    match found.kind {
+        skein_targets::DeviceKind::Cpu => Resources {
+            cpu_millicores: u64::from(found.logical_cores) * 1000,
+            memory_bytes: found.memory_bytes - found.memory_bytes / MEMORY_KEPT_PARTS,
+            ..Resources::default()
+        },
     }
 }
 
@@ -24,11 +71,44 @@ fn device(found: &skein_targets::Device) -> Device {
         skein_targets::DeviceKind::Cpu => Device {
             name: "cpu".into(),
             kind: DeviceKind::Cpu,
-            offers: Resources {
-                cpu_millicores: u64::from(found.logical_cores) * 1000,
-                memory_bytes: found.memory_bytes - found.memory_bytes / MEMORY_KEPT_PARTS,
-                ..Resources::default()
-            },
+            hardware: found.name.chars().take(HARDWARE_CHARS_MAX).collect(),
+            offers: Resources::default(),
+            heat: Heat::Cool,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(temperatures: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (number, text) in temperatures.iter().enumerate() {
+            let zone = root.path().join(format!("sys/class/thermal/thermal_zone{number}"));
+            std::fs::create_dir_all(&zone).unwrap();
+            std::fs::write(zone.join("temp"), text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_machine_is_as_hot_as_its_hottest_sensor() {
+        assert_eq!(heat(machine(&[]).path()), Heat::Cool);
+        assert_eq!(heat(machine(&["40000\n", "74999\n"]).path()), Heat::Cool);
+        assert_eq!(heat(machine(&["75000\n", "-5000\n"]).path()), Heat::Warm);
+        assert_eq!(heat(machine(&["40000\n", "85000\n", "broken"]).path()), Heat::Hot);
+    }
+
+    #[test]
+    fn the_node_offers_processor_and_memory_and_its_processor_nothing_of_its_own() {
+        let capability = capability(Path::new("/"), &BTreeMap::new(), OfferMax::default());
+        assert!(capability.offers.cpu_millicores >= 1000 && capability.offers.memory_bytes > 0);
+        assert_eq!(capability.offers.gpu_milli, 0);
+        let cpu = capability.device("cpu").unwrap();
+        assert_eq!(cpu.offers, Resources::default());
+        assert!(!cpu.hardware.is_empty());
+        assert_eq!(targets_on(cpu.kind).collect::<Vec<_>>(), ["tract"]);
+        assert_eq!(targets_on(DeviceKind::Gpu).count(), 0);
     }
 }

@@ -23,7 +23,7 @@ mod open;
 mod pool;
 mod tls;
 
-pub use beat::{Beat, receive_beats, send_beat};
+pub use beat::{Beat, ENTRIES_MAX, Word, receive_beats, send_beat};
 pub use endpoint::{Endpoint, Timing, peer_node};
 pub use open::{Hello, HelloAnswer, ModelPut, Open, TasksOpen, WorkerOpen};
 pub use pool::Pool;

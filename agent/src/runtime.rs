@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
+use skein_core::testing::Bench;
 use skein_core::{MeshId, Millis, NodeId, WorkerId};
 use skein_raft::Role;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::agent::MESH_FILE;
 use crate::api::handle::Api;
@@ -20,13 +21,16 @@ use crate::api::{Change, Request};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gossip::{Announcement, Gossip};
-use crate::link::{Beat, send_beat};
+use crate::link::{Beat, Word};
 use crate::worker::host::{Host, STOPPED};
 use lead::{Lead, Settled};
 
+mod devices;
 mod files;
 mod join;
 mod lead;
+mod measured;
+mod tell;
 
 /// How often this node states itself to the leader while the mesh holds something else of it.
 const RESTATE_EVERY: Duration = Duration::from_secs(1);
@@ -34,8 +38,8 @@ const RESTATE_EVERY: Duration = Duration::from_secs(1);
 /// What an agent hears.
 #[derive(Debug)]
 pub struct Inputs {
-    /// Heartbeats of other nodes.
-    pub beats: mpsc::Receiver<NodeId>,
+    /// Heartbeats of other nodes, and what goes with them.
+    pub beats: mpsc::Receiver<Beat>,
     /// Nodes whose process is known to be gone.
     pub gone: mpsc::Receiver<NodeId>,
     /// What happens to this node's worker processes.
@@ -54,6 +58,11 @@ pub struct Runtime {
     host: Host,
     gossip: Gossip,
     supervisor: Supervisor,
+    bench: Bench,
+    test: mpsc::UnboundedSender<devices::Tested>,
+    tested: mpsc::UnboundedReceiver<devices::Tested>,
+    teller: tell::Teller,
+    measured: measured::Measured,
     lead: Option<Lead>,
     /// Nodes whose process is known to be gone, and since when: most often the leader before this one.
     gone: BTreeMap<NodeId, Millis>,
@@ -71,9 +80,11 @@ impl Runtime {
     /// A loop that has seen nothing yet.
     pub fn new(config: Config, spec: NodeSpec, api: Api, gateway: Gateway, host: Host, gossip: Gossip) -> Self {
         let (settle, settled) = mpsc::unbounded_channel();
+        let (test, tested) = mpsc::unbounded_channel();
         let joiner = join::Joiner::start(&config, &spec, &api, &gossip);
         let keeper = files::Keeper::new(api.clone());
-        let supervisor = Supervisor::new(api.node);
+        let (supervisor, bench) = (Supervisor::new(api.node), Bench::new(api.node));
+        let teller = tell::Teller::new(api.clone());
         let begin = Instant::now();
         Self {
             config,
@@ -83,6 +94,11 @@ impl Runtime {
             host,
             gossip,
             supervisor,
+            bench,
+            test,
+            tested,
+            teller,
+            measured: measured::Measured::default(),
             lead: None,
             gone: BTreeMap::new(),
             settle,
@@ -102,6 +118,8 @@ impl Runtime {
         let mut roles = self.api.seat.roles();
         let mut beat = interval(self.config.beat_every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(tell::LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first look is due before anything happened: there may be a plan from before a restart.
         let mut state_changed = true;
         loop {
@@ -119,12 +137,14 @@ impl Runtime {
                     if changed.is_err() { return "Raft stopped".into(); }
                     if let Some(failure) = roles.borrow_and_update().failure.clone() { return failure; }
                 }
-                Some(node) = inputs.beats.recv() => self.observe(node),
+                Some(beat) = inputs.beats.recv() => self.on_beat(beat),
                 Some(node) = inputs.gone.recv() => self.on_gone(node),
                 Some((worker, event)) = inputs.workers.recv() => self.on_worker(worker, event),
                 Some(announcement) = inputs.heard.recv() => self.on_heard(announcement),
                 Some(settled) = self.settled.recv() => self.on_settled(settled),
-                _ = beat.tick() => self.beat(),
+                Some(tested) = self.tested.recv() => self.on_tested(tested),
+                _ = beat.tick() => self.teller.tell(Word::Here),
+                _ = look.tick() => self.look(),
                 () = sleep_until(wake) => {}
             }
         }
@@ -143,12 +163,15 @@ impl Runtime {
                     }
                 }
                 self.supervisor.on_state(now, state);
+                self.bench.on_state(state);
                 self.gateway.on_state(state);
             });
+            self.adopt_profiles();
         }
         while let Some(action) = self.supervisor.next_action(now) {
             self.act(action);
         }
+        self.tend_devices(now);
         let role = self.api.seat.role();
         self.lead(now, &role);
         self.keeper.keep(&role);
@@ -181,17 +204,28 @@ impl Runtime {
                 tracing::info!(worker = worker.0, "worker is no longer planned here");
                 self.host.stop(worker);
             }
+            Action::Finish(worker) => {
+                tracing::info!(worker = worker.0, "worker has to leave when it is done");
+                self.host.finish(worker);
+            }
+            Action::Resume(worker) => {
+                tracing::info!(worker = worker.0, "worker may stay");
+                self.host.resume(worker);
+            }
             Action::Report(worker, report) => {
-                let api = self.api.clone();
-                let change = Change::WorkerReport { node: api.node, worker, report };
-                tokio::spawn(async move {
-                    // A report that gets lost is due again a second later.
-                    if let Err(error) = api.answer(Request::Change(change), false).await {
-                        tracing::debug!(worker = worker.0, "a report was not taken: {error}");
-                    }
-                });
+                self.report(Change::WorkerReport { node: self.api.node, worker, report });
             }
         }
+    }
+
+    /// Tells the leader. A report that gets lost is due again a second later.
+    fn report(&self, change: Change) {
+        let api = self.api.clone();
+        tokio::spawn(async move {
+            if let Err(error) = api.answer(Request::Change(change), false).await {
+                tracing::debug!("a report was not taken: {error}");
+            }
+        });
     }
 
     fn lead(&mut self, now: Millis, role: &Role) {
@@ -213,11 +247,12 @@ impl Runtime {
         }
     }
 
-    fn observe(&mut self, node: NodeId) {
+    fn on_beat(&mut self, Beat { node, word }: Beat) {
         let now = self.now();
         self.gone.remove(&node);
         if let Some(lead) = &mut self.lead {
             lead.observe(now, node);
+            lead.told(now, node, word);
         }
     }
 
@@ -242,6 +277,9 @@ impl Runtime {
             WorkerEvent::Exited { reason } if reason == STOPPED => tracing::info!(worker = worker.0, "worker ended"),
             WorkerEvent::Exited { reason } => tracing::warn!(worker = worker.0, "worker ended: {reason}"),
             WorkerEvent::Unusable { reason } => tracing::warn!(worker = worker.0, "worker cannot run here: {reason}"),
+            WorkerEvent::OutOfMemory => tracing::warn!(worker = worker.0, "worker was killed: memory ran out"),
+            WorkerEvent::Finished => tracing::info!(worker = worker.0, "worker has finished what it had"),
+            WorkerEvent::Stake(_) => {}
         }
         self.supervisor.on_worker(self.now(), worker, event);
     }
@@ -269,22 +307,12 @@ impl Runtime {
         }
     }
 
-    fn beat(&self) {
-        let role = self.api.seat.role();
-        let Some(leader) = role.leader.filter(|leader| *leader != self.api.node) else { return };
-        let (pool, node, most) = (self.api.pool.clone(), self.api.node, self.config.beat_every);
-        tokio::spawn(async move {
-            if let Ok(Ok(connection)) = timeout(most, pool.connection(leader)).await {
-                send_beat(&connection, Beat { node });
-            }
-        });
-    }
-
     fn announce(&mut self, role: &Role) {
         let mesh = self.api.seat.read(|state| state.mesh);
         let leader = role.leader.map(|leader| (role.term, leader));
-        let unchanged =
-            self.announced.as_ref().is_some_and(|announced| announced.mesh == mesh && announced.leader == leader);
+        let unchanged = self.announced.as_ref().is_some_and(|announced| {
+            announced.mesh == mesh && announced.leader == leader && announced.spec == self.spec
+        });
         if !unchanged {
             let announcement = Announcement::new(self.spec.clone(), mesh, leader);
             self.gossip.announce(announcement.clone());
@@ -315,7 +343,7 @@ impl Runtime {
         // Nothing may be due for long; an hour is as good as never.
         let never = Millis(self.now().0 + 3_600_000);
         let lead = self.lead.as_ref().and_then(|lead| lead.wake_at(self.now()));
-        let wake = [self.supervisor.wake_at(), lead].into_iter().flatten().min().unwrap_or(never);
+        let wake = [self.supervisor.wake_at(), self.bench.wake_at(), lead].into_iter().flatten().min().unwrap_or(never);
         // A due time that lies behind us was acted on; do not spin on it.
         let wake = wake.max(self.now() + Millis(1));
         self.begin + Duration::from_millis(wake.0)

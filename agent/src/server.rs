@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, Incoming};
-use skein_core::NodeId;
 use skein_raft::Call;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -15,7 +14,9 @@ use crate::api::{Answer, ApiError, Change, Request};
 use crate::frame::{self, Frame};
 use crate::gateway::{Gateway, serve_client, serve_worker};
 use crate::gossip::Gossip;
-use crate::link::{Endpoint, HelloAnswer, LinkError, ModelPut, Open, Stream, peer_node, receive_beats, send_message};
+use crate::link::{
+    Beat, Endpoint, HelloAnswer, LinkError, ModelPut, Open, Stream, peer_node, receive_beats, send_message,
+};
 use crate::worker::host::Host;
 
 /// Connections at once: every node of a large mesh and many clients. Beyond it a newcomer is refused at once.
@@ -37,7 +38,7 @@ pub struct Server {
     /// For the addresses in [`HelloAnswer`].
     pub gossip: Gossip,
     /// Heartbeats go here.
-    pub beats: mpsc::Sender<NodeId>,
+    pub beats: mpsc::Sender<Beat>,
 }
 
 impl Server {
@@ -121,7 +122,7 @@ impl Server {
         // A node may speak for itself; members pass on what they were asked.
         let speaks_for = match &request {
             Request::Change(Change::Join(spec)) => Some(spec.id),
-            Request::Change(Change::WorkerReport { node, .. }) => Some(*node),
+            Request::Change(Change::WorkerReport { node, .. } | Change::DeviceReport { node, .. }) => Some(*node),
             _ => None,
         };
         if !member && speaks_for.is_some() && speaks_for != peer {

@@ -6,5 +6,8 @@
 pub mod check;
 pub mod child;
 pub mod host;
+pub mod known_answer;
+mod oom;
 mod process;
 pub mod protocol;
+pub mod usage;

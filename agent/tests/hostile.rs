@@ -147,13 +147,8 @@ async fn an_answer_that_no_message_carries_fails_its_task_alone() {
     // Four numbers in, 48 MiB out.
     let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../targets/tests/data/long-answer.onnx");
     client.add_model("long", &model, String::new(), None).await.unwrap();
-    let spec = SessionSpec {
-        model: "long".parse().unwrap(),
-        fixed: 1,
-        need: Resources { cpu_millicores: 1000, memory_bytes: 256 << 20, ..Resources::default() },
-        target: "tract".into(),
-        claim: None,
-    };
+    let need = Resources { cpu_millicores: 1000, memory_bytes: 256 << 20, ..Resources::default() };
+    let spec = SessionSpec::of("long".parse().unwrap(), "tract", need);
     let Answer::Created(session) = client.ask(Request::Change(Change::SessionCreate(spec))).await.unwrap() else {
         panic!("no session");
     };

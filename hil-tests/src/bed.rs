@@ -16,6 +16,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub struct Bed {
     directory: TempDir,
+    /// What every agent of it is started with, beside what tells it from the others.
+    settings: Vec<String>,
     /// Its agents, in the order they were started.
     pub agents: Vec<Agent>,
 }
@@ -42,12 +44,19 @@ impl Default for Bed {
 impl Bed {
     /// A bed without agents.
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a temporary directory can be made"), agents: Vec::new() }
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        Self { directory, settings: Vec::new(), agents: Vec::new() }
     }
 
     /// A mesh of so many agents, up and with all of its voters.
     pub fn mesh(count: usize) -> Self {
+        Self::mesh_with(count, &[])
+    }
+
+    /// The same, its agents started with these settings.
+    pub fn mesh_with(count: usize, settings: &[&str]) -> Self {
         let mut bed = Self::new();
+        bed.settings = settings.iter().map(ToString::to_string).collect();
         for _ in 0..count {
             bed.start();
         }
@@ -82,6 +91,7 @@ impl Bed {
             .args(peer.iter().flat_map(|peer| ["--peer", peer.as_str()]))
             .arg("--state-dir")
             .arg(self.state_dir(number))
+            .args(&self.settings)
             .arg("--end-with-parent")
             .stdout(Stdio::null())
             .stderr(log.expect("a log can be written"));

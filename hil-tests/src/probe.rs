@@ -21,11 +21,11 @@ pub fn wait_for_workers(bed: &Bed, session: &str, workers: usize) {
     bed.wait("the session's workers are ready", || ready_nodes(bed, session).len() >= workers);
 }
 
-/// The names of the nodes on which a session has ready workers, a name a worker.
+/// The names of the nodes on which a session has workers that take tasks, a name a worker.
 pub fn ready_nodes(bed: &Bed, session: &str) -> Vec<String> {
     let status = bed.json(&["session", "status", session]);
     let workers = status[0]["workers"].as_array().cloned().unwrap_or_default();
-    let ready = workers.iter().filter(|worker| worker["status"] == "ready");
+    let ready = workers.iter().filter(|worker| worker["status"] == "ready" && worker["duty"] == "serving");
     ready.filter_map(|worker| Some(worker["node_name"].as_str()?.to_owned())).collect()
 }
 

@@ -57,6 +57,17 @@ pub enum RunError {
     Crashed { target: TargetKind, reason: String },
 }
 
+impl RunError {
+    /// Whether the input is to blame, so that it would fail wherever it ran.
+    pub fn is_inputs_fault(&self) -> bool {
+        match self {
+            Self::Picture(_) | Self::WrongKind { .. } | Self::WrongTensor { .. } | Self::Tensor(_) => true,
+            // A device that computes wrongly gives such scores too.
+            Self::NotANumber { .. } | Self::Target { .. } | Self::Crashed { .. } => false,
+        }
+    }
+}
+
 /// Why bytes are no tensor of their shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {

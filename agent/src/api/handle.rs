@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use skein_core::explain;
+use skein_core::health::Author;
 use skein_core::model::{Blob, ModelSpec, is_name};
+use skein_core::session::SessionSpec;
+use skein_core::state::Node;
 use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
 use skein_raft::{ProposeError, Seat};
 use skein_targets::Manifest;
@@ -55,6 +59,13 @@ impl Api {
                 let found = self.seat.read(|state| status::session(state, now(), id));
                 found.map(|session| Answer::Sessions(vec![session])).ok_or(ApiError::Refused(Refusal::NoSession(id)))
             }
+            Request::Explain(subject) => {
+                self.seat.read(|state| status::explanation(state, now(), subject)).map(Answer::Explained)
+            }
+            Request::PlanTrial(spec) => self.forecast(spec).await,
+            Request::Events { after, most } => {
+                Ok(Answer::Events(self.seat.read(|state| status::events(state, after, most))))
+            }
             Request::Change(change) if passed_on => self.lead(change).await,
             Request::Change(change) => {
                 let answer = self.change(change).await?;
@@ -62,6 +73,15 @@ impl Api {
                 Ok(answer)
             }
         }
+    }
+
+    /// What would happen is decided from nothing, which may take seconds in a large mesh: so it is done on a copy, beside
+    /// the loop that everything else of this agent runs on.
+    async fn forecast(&self, spec: SessionSpec) -> Result<Answer, ApiError> {
+        let state = self.seat.read(State::clone);
+        let forecast = tokio::task::spawn_blocking(move || explain::forecast(&state, now(), &spec)).await;
+        let forecast = forecast.map_err(|error| ApiError::Unavailable(format!("the planner failed: {error}")))?;
+        forecast.map(|forecast| Answer::Forecast(Box::new(forecast))).map_err(ApiError::Refused)
     }
 
     /// Has a change committed by whoever leads, for as long as [`CHANGE_TIME_MAX`].
@@ -107,6 +127,9 @@ impl Api {
         let answer = events.iter().find_map(|event| match event {
             Event::SessionCreated(id) => Some(Answer::Created(*id)),
             Event::SessionEnded(id) => Some(Answer::Ended(*id)),
+            Event::Blocked { node, device, .. } => Some(blocked(*node, device.clone(), true)),
+            Event::Unblocked { node, device } => Some(blocked(*node, device.clone(), false)),
+            Event::PolicySet(policy) => Some(Answer::Policy(*policy)),
             Event::ModelAdded(model) => Some(added(model.clone(), false)),
             Event::ModelKnown(model) => Some(added(model.clone(), true)),
             _ => None,
@@ -195,10 +218,16 @@ pub fn now() -> Millis {
 fn command(change: Change) -> Command {
     match change {
         Change::Join(spec) => Command::NodeJoin(spec),
+        Change::Block { node, device, reason, ending } => {
+            Command::Block { node, device, by: Author::Operator, reason, ending }
+        }
+        Change::Unblock { node, device } => Command::Unblock { node, device },
+        Change::PolicySet(policy) => Command::PolicySet(policy),
         Change::ModelAdd(spec) => Command::ModelAdd(spec),
         Change::SessionCreate(spec) => Command::SessionCreate(spec),
         Change::SessionEnd(id) => Command::SessionEnd(id),
         Change::WorkerReport { node, worker, report } => Command::WorkerReport { node, worker, report },
+        Change::DeviceReport { node, device, report } => Command::DeviceReport { node, device, report },
     }
 }
 
@@ -206,12 +235,27 @@ fn added(model: skein_core::model::ModelRef, known: bool) -> Answer {
     Answer::Model(ModelAdded { model, known, inputs: Vec::new(), outputs: Vec::new() })
 }
 
+fn blocked(node: NodeId, device: Option<String>, blocked: bool) -> Answer {
+    Answer::Blocked { node, device, blocked }
+}
+
 fn is_shown(state: &State, answer: &Answer) -> bool {
     match answer {
+        Answer::Blocked { node, device, blocked } => {
+            state.nodes.get(node).is_some_and(|node| is_blocked(node, device.as_deref()) == *blocked)
+        }
+        Answer::Policy(policy) => state.policy == *policy,
         Answer::Created(id) => state.sessions.contains_key(id),
         Answer::Ended(id) => !state.sessions.contains_key(id),
         Answer::Model(added) => state.models.contains_key(&added.model),
         _ => true,
+    }
+}
+
+fn is_blocked(node: &Node, device: Option<&str>) -> bool {
+    match device {
+        None => node.block.is_some(),
+        Some(device) => node.devices.get(device).is_some_and(|health| health.block.is_some()),
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
+use skein_core::dispatch::{PRIORITY_DEFAULT, PRIORITY_MAX};
 use skein_core::{NodeId, Sequence, SessionId, WorkerId};
 use skein_targets::Class;
 use tokio::time::sleep;
@@ -30,6 +31,9 @@ const TELL_AFTER: Duration = Duration::from_secs(2);
 pub(crate) struct RunArgs {
     /// The session's number
     session: SessionId,
+    /// 0 to 100; of the tasks that wait in the session, higher ones go first
+    #[arg(long, default_value_t = PRIORITY_DEFAULT, value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
+    priority: u8,
     /// Pictures, PNG or JPEG
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -59,6 +63,7 @@ pub(crate) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     client.learn_addresses().await?;
     let names = node_names(&client).await?;
     let mut stream = TaskStream::open(client, arguments.session, Order::Kept).await?;
+    stream.set_priority(arguments.priority);
     let mut files = arguments.files.iter().enumerate();
     // Which file each task is, by its place on the command line.
     let mut sent: BTreeMap<Sequence, usize> = BTreeMap::new();

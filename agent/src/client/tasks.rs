@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skein_core::dispatch::ledger::Ledger;
+use skein_core::dispatch::{ATTEMPTS_MAX, PRIORITY_DEFAULT};
 use skein_core::{NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -18,8 +19,8 @@ use crate::gateway::wire::{TaskHead, ToClient};
 use crate::link::{LinkError, Open, Stream, TasksOpen, send_message};
 use crate::worker::protocol::{AnswerKind, InputKind};
 
-/// How many attempt numbers each gateway has for itself: more than it may use.
-const ATTEMPTS_A_GATEWAY: u32 = 64;
+/// How many attempt numbers each gateway has for itself: as many as it may use.
+const ATTEMPTS_A_GATEWAY: u32 = ATTEMPTS_MAX;
 /// How long to go without a result, an open stream or a reachable agent before giving up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The wait before agents are tried again when none answers.
@@ -57,6 +58,7 @@ pub struct TaskResult {
 struct Task {
     input: InputKind,
     payload: Bytes,
+    priority: u8,
     submitted: Instant,
 }
 
@@ -67,6 +69,7 @@ pub struct TaskStream {
     session: SessionId,
     id: StreamId,
     order: Order,
+    priority: u8,
     stream: Option<Stream>,
     gateways: u32,
     next: Sequence,
@@ -84,6 +87,7 @@ impl TaskStream {
             session,
             id: StreamId(random()?),
             order,
+            priority: PRIORITY_DEFAULT,
             stream: None,
             gateways: 0,
             next: Sequence(0),
@@ -95,6 +99,11 @@ impl TaskStream {
         Ok(stream)
     }
 
+    /// Tasks submitted from now on have this priority, 0 to 100: of those that wait in the session, higher ones are sent first.
+    pub fn set_priority(&mut self, priority: u8) {
+        self.priority = priority;
+    }
+
     /// Submits one task.
     pub async fn submit(&mut self, input: InputKind, payload: Bytes) -> Result<Sequence, ClientError> {
         // A payload that no frame can carry is refused here, before it is counted as pending.
@@ -102,7 +111,7 @@ impl TaskStream {
         let sequence = self.next;
         self.next.0 += 1;
         self.ledger.submitted += 1;
-        self.pending.insert(sequence, Task { input, payload, submitted: Instant::now() });
+        self.pending.insert(sequence, Task { input, payload, priority: self.priority, submitted: Instant::now() });
         if self.send(sequence).await.is_err() {
             // The task is kept: it is sent again with the others when the next result is asked for.
             self.stream = None;
@@ -181,12 +190,12 @@ impl TaskStream {
     async fn send(&mut self, sequence: Sequence) -> Result<(), LinkError> {
         let attempt_first = self.attempt_first();
         let (Some(stream), Some(task)) = (&mut self.stream, self.pending.get(&sequence)) else { return Ok(()) };
-        let head = TaskHead { sequence, attempt_first, input: task.input.clone() };
+        let head = TaskHead { sequence, attempt_first, priority: task.priority, input: task.input.clone() };
         send_message(&mut stream.send, &head, task.payload.clone()).await
     }
 
     fn attempt_first(&self) -> u32 {
-        1 + self.gateways.saturating_sub(1) * ATTEMPTS_A_GATEWAY
+        self.gateways.saturating_sub(1).saturating_mul(ATTEMPTS_A_GATEWAY).saturating_add(1)
     }
 
     async fn go_on_elsewhere(&mut self) -> Result<(), ClientError> {

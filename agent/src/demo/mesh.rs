@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use skein_core::model::ModelQuery;
 use skein_core::session::SessionSpec;
-use skein_core::worker::WorkerStatus;
+use skein_core::worker::{Duty, WorkerStatus};
 use skein_core::{NodeId, Resources, SessionId};
 use skein_targets::TargetKind;
 use tokio::time::{Instant, sleep};
@@ -39,12 +39,13 @@ pub(super) async fn session(client: &Client, session: SessionId) -> anyhow::Resu
 pub(super) async fn open_session(client: &Client, material: &Material, fixed: u32) -> anyhow::Result<SessionId> {
     let (manifest, labels) = read_manifest(&material.model, None)?;
     client.add_model(&material.model_name, &material.model, manifest, labels.as_deref()).await?;
+    let model = ModelQuery { name: material.model_name.clone(), version: None };
+    let need = Resources { cpu_millicores: 1000, memory_bytes: 256 << 20, ..Resources::default() };
     let spec = SessionSpec {
-        model: ModelQuery { name: material.model_name.clone(), version: None },
         fixed,
-        need: Resources { cpu_millicores: 1000, memory_bytes: 256 << 20, ..Resources::default() },
-        target: TargetKind::Tract.name().into(),
+        max: fixed,
         claim: Some(random()?),
+        ..SessionSpec::of(model, TargetKind::Tract.name(), need)
     };
     match client.ask(Request::Change(Change::SessionCreate(spec))).await? {
         Answer::Created(session) => Ok(session),
@@ -72,8 +73,9 @@ pub(super) async fn wait_for_workers(
 ) -> anyhow::Result<()> {
     until(addresses, async |client| {
         let session = session(client, id).await?;
+        let serving = session.workers.iter().filter(|worker| worker.duty == Duty::Serving);
         let good = |status, node| status == WorkerStatus::Ready && !avoid.contains(&node);
-        let ready = session.workers.iter().filter(|worker| good(worker.status, worker.node)).count();
+        let ready = serving.filter(|worker| good(worker.status, worker.node)).count();
         Ok((ready >= workers as usize).then_some(()))
     })
     .await

@@ -121,7 +121,7 @@ fn take_in(
     let held = gateway.hold(message.payload.len()).ok_or(Refused::Full)?;
     let payload = Payload { input: head.input, bytes: message.payload, _held: held };
     let task = TaskId { stream: open.stream, sequence: head.sequence };
-    session.submit(task, head.attempt_first, payload)
+    session.submit(task, head.attempt_first, head.priority, payload)
 }
 
 async fn write_results(

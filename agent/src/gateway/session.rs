@@ -4,12 +4,14 @@
 //! then wants done. Nothing waits while the lock is held: every queue has room by construction, or its owner is gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use skein_core::dispatch::ledger::Ledger;
-use skein_core::dispatch::{Dispatcher, Limits, Outcome, Refused, TaskId};
+use skein_core::dispatch::retry::Retry;
+use skein_core::dispatch::{Demand, Dispatcher, Limits, Refused, TaskId};
 use skein_core::{Millis, NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -17,13 +19,16 @@ use tokio::task::AbortHandle;
 use crate::gateway::Held;
 use crate::worker::host::{Attempt, AttemptEnd, Port};
 use crate::worker::protocol::{AnswerKind, InputKind};
+use alarm::Alarm;
+
+mod alarm;
 
 /// Tasks that one client stream may have in house; the gateway reads no further until one was given back.
 pub(super) const WINDOW: u16 = 256;
 /// Clients that one session may have at one gateway.
 const STREAMS_MAX: usize = 64;
 /// A task whose worker was lost so often is reported as failed.
-const ATTEMPTS_MAX: u32 = 5;
+const LOSSES_MAX: u32 = 5;
 
 /// What a client sent.
 #[derive(Debug)]
@@ -50,19 +55,31 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     node: NodeId,
     begin: Instant,
+    /// For the alarm, which must not keep a session.
+    me: Weak<Session>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    dispatcher: Dispatcher<Arc<Payload>, Ended>,
+    /// Its workers are pure functions of one input: they write no checkpoints.
+    dispatcher: Dispatcher<Arc<Payload>, Ended, Infallible>,
+    alarm: Alarm,
     /// Workers that the plan gives this session, and the task that keeps the way to each.
-    planned: HashMap<WorkerId, (NodeId, AbortHandle)>,
+    planned: HashMap<WorkerId, (Given, AbortHandle)>,
     ports: HashMap<WorkerId, Port>,
     clients: HashMap<StreamId, Client>,
     last_client: u64,
     /// The session is over: whatever still comes fails at once.
     ended: bool,
+}
+
+/// A worker that the plan gives a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given {
+    pub(super) node: NodeId,
+    /// If not, it may only end what it has.
+    pub(super) takes_tasks: bool,
 }
 
 #[derive(Debug)]
@@ -73,38 +90,51 @@ struct Client {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, node: NodeId) -> Self {
-        let limits = Limits {
-            tasks_max: STREAMS_MAX * usize::from(WINDOW),
-            streams_max: STREAMS_MAX,
-            attempts_max: ATTEMPTS_MAX,
-        };
+    pub(super) fn new(id: SessionId, node: NodeId, retry: Retry) -> Arc<Self> {
+        let limits =
+            Limits { tasks_max: STREAMS_MAX * usize::from(WINDOW), streams_max: STREAMS_MAX, losses_max: LOSSES_MAX };
         let inner = Inner {
-            dispatcher: Dispatcher::new(limits),
+            dispatcher: Dispatcher::new(limits, retry),
+            alarm: Alarm::default(),
             planned: HashMap::new(),
             ports: HashMap::new(),
             clients: HashMap::new(),
             last_client: 0,
             ended: false,
         };
-        Self { id, node, begin: Instant::now(), inner: Mutex::new(inner) }
+        Arc::new_cyclic(|me| Self { id, node, begin: Instant::now(), me: me.clone(), inner: Mutex::new(inner) })
     }
 
-    /// These workers are ready by the plan; `keep` starts the task that keeps the way to a new one.
-    pub(super) fn on_plan(&self, ready: &HashMap<WorkerId, NodeId>, keep: impl Fn(WorkerId, NodeId) -> AbortHandle) {
+    /// The plan gives it these workers; `keep` starts the task that keeps the way to a new one.
+    pub(super) fn on_plan(&self, given: &HashMap<WorkerId, Given>, keep: impl Fn(WorkerId, NodeId) -> AbortHandle) {
+        let now = self.now();
         let mut inner = self.lock();
-        let gone: Vec<WorkerId> = inner.planned.keys().filter(|worker| !ready.contains_key(worker)).copied().collect();
+        let gone: Vec<WorkerId> = inner.planned.keys().filter(|worker| !given.contains_key(worker)).copied().collect();
         for worker in gone {
             if let Some((_, keeper)) = inner.planned.remove(&worker) {
                 keeper.abort();
             }
             inner.ports.remove(&worker);
-            inner.dispatcher.on_lost(worker);
+            // That is the plan's doing: nothing that the worker still had is to blame.
+            inner.dispatcher.on_leaving(worker);
+            inner.dispatcher.on_lost(now, worker);
         }
-        for (worker, node) in ready {
-            inner.planned.entry(*worker).or_insert_with(|| (*node, keep(*worker, *node)));
+        for (worker, given) in given {
+            inner.planned.entry(*worker).or_insert_with(|| (*given, keep(*worker, given.node))).0 = *given;
+            inner.offer(*worker);
         }
         self.pump(&mut inner);
+    }
+
+    /// Whether the plan gave it this worker before.
+    pub(super) fn holds(&self, worker: WorkerId) -> bool {
+        self.lock().planned.contains_key(&worker)
+    }
+
+    /// Tasks that wait, and tasks that run.
+    pub(super) fn demand(&self) -> (u64, u64) {
+        let Demand { waiting, running } = self.lock().dispatcher.demand();
+        (waiting, running)
     }
 
     /// A way to a worker is open.
@@ -112,8 +142,8 @@ impl Session {
         let mut inner = self.lock();
         // The plan may have dropped it while the way was being opened.
         if inner.planned.contains_key(&worker) {
-            inner.dispatcher.on_worker(worker, port.credits);
             inner.ports.insert(worker, port);
+            inner.offer(worker);
             self.pump(&mut inner);
         }
     }
@@ -122,22 +152,24 @@ impl Session {
     pub(super) fn lost(&self, worker: WorkerId) {
         let mut inner = self.lock();
         inner.ports.remove(&worker);
-        inner.dispatcher.on_lost(worker);
+        inner.dispatcher.on_lost(self.now(), worker);
         self.pump(&mut inner);
     }
 
     /// A worker answered.
     pub(super) fn answered(&self, worker: WorkerId, end: AttemptEnd) {
-        let outcome = match end.result {
-            Ok(kind) => Outcome::Done(Ended { run_micros: end.run_micros, kind, payload: end.payload }),
-            Err(reason) => Outcome::Failed(reason),
-        };
+        let result = end.result.map(|kind| Ended { run_micros: end.run_micros, kind, payload: end.payload });
         let now = self.now();
         let mut inner = self.lock();
-        if !inner.dispatcher.on_result(now, worker, end.task, end.attempt, outcome) {
+        if !inner.dispatcher.on_result(now, worker, end.task, end.attempt, result) {
             tracing::debug!(session = self.id.0, worker = worker.0, "an answer of an old attempt was fenced off");
         }
         self.pump(&mut inner);
+    }
+
+    /// The time of a retry has come.
+    fn wake(&self) {
+        self.pump(&mut self.lock());
     }
 
     /// A client's stream begins. A stream of the same id is a connection that the client gave up: it ends.
@@ -171,9 +203,15 @@ impl Session {
     }
 
     /// A client's task.
-    pub(super) fn submit(&self, task: TaskId, attempt_first: u32, payload: Payload) -> Result<(), Refused> {
+    pub(super) fn submit(
+        &self,
+        task: TaskId,
+        attempt_first: u32,
+        priority: u8,
+        payload: Payload,
+    ) -> Result<(), Refused> {
         let mut inner = self.lock();
-        inner.dispatcher.submit(task, attempt_first, Arc::new(payload))?;
+        inner.dispatcher.submit(task, attempt_first, priority, Arc::new(payload))?;
         if inner.ended {
             inner.dispatcher.fail_all(&self.ended_text());
         }
@@ -199,7 +237,7 @@ impl Session {
 
     /// On which node a worker stands: this one where the plan has just dropped it.
     pub(super) fn node_of(&self, worker: WorkerId) -> NodeId {
-        self.lock().planned.get(&worker).map_or(self.node, |(node, _)| *node)
+        self.lock().planned.get(&worker).map_or(self.node, |(given, _)| given.node)
     }
 
     /// Carries out what the dispatcher wants.
@@ -216,9 +254,11 @@ impl Session {
             // The port has room for as many attempts as it gave credits: it refuses only when it is closed.
             if port.is_none_or(|port| port.attempts.try_send(attempt).is_err()) {
                 inner.ports.remove(&send.worker);
-                inner.dispatcher.on_lost(send.worker);
+                inner.dispatcher.on_lost(now, send.worker);
             }
         }
+        let wake_at = inner.dispatcher.wake_at().map(|at| self.begin + Duration::from_millis(at.0));
+        inner.alarm.set(wake_at, &self.me);
         while let Some(delivery) = inner.dispatcher.next_delivery() {
             if let Some(client) = inner.clients.get(&delivery.task.stream) {
                 // The client is gone where this fails: its reader is about to close the stream.
@@ -233,5 +273,17 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Lets the dispatcher know a worker as the plan says, once there is a way to it.
+    fn offer(&mut self, worker: WorkerId) {
+        let (Some((given, _)), Some(port)) = (self.planned.get(&worker), self.ports.get(&worker)) else { return };
+        if given.takes_tasks {
+            self.dispatcher.on_worker(worker, given.node, port.credits);
+        } else {
+            self.dispatcher.on_leaving(worker);
+        }
     }
 }

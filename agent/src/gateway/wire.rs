@@ -1,8 +1,9 @@
 //! What clients, gateways and workers' nodes say to each other about tasks. Pictures and tensors are payload.
 
 use serde::{Deserialize, Serialize};
-use skein_core::dispatch::TaskId;
+use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::ledger::Ledger;
+use skein_core::dispatch::{PRIORITY_DEFAULT, TaskId};
 use skein_core::{NodeId, Sequence, WorkerId};
 
 use crate::api::ApiError;
@@ -15,8 +16,15 @@ pub struct TaskHead {
     pub sequence: Sequence,
     /// The number of its first attempt here: above all that another gateway may have used.
     pub attempt_first: u32,
+    /// 0 to 100; among the waiting tasks of the session, higher ones are sent first.
+    #[serde(default = "priority_default")]
+    pub priority: u8,
     /// What the payload is.
     pub input: InputKind,
+}
+
+fn priority_default() -> u8 {
+    PRIORITY_DEFAULT
 }
 
 /// From the gateway to the client.
@@ -81,6 +89,6 @@ pub struct EndHead {
     pub attempt: u32,
     /// How long the worker ran, in microseconds.
     pub run_micros: u64,
-    /// How it ended; tensors lie in the payload.
-    pub result: Result<AnswerKind, String>,
+    /// How it ended, and who is to blame where it failed; tensors lie in the payload.
+    pub result: Result<AnswerKind, Fault>,
 }

@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Load, String> {
     let found = api.seat.read(|state| {
         let session = state.sessions.get(&state.workers.get(&worker)?.session)?;
-        Some((session.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
+        Some((session.spec.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
     });
     let Some((target, model, spec)) = found else { return Err("its session ended while it started".into()) };
     let ModelSpec { file, labels, manifest, .. } = spec;

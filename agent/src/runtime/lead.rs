@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use skein_core::capability::NodeSpec;
+use skein_core::adapt::{Adapt, Usage};
+use skein_core::capability::{Capability, Heat, NodeSpec};
+use skein_core::demand::{Demand, Pending};
 use skein_core::liveness::Liveness;
+use skein_core::plan::{CHANGES_MAX, Planner};
 use skein_core::seats::{SeatChange, next_change};
-use skein_core::{Command, Event, MeshId, Millis, NodeId, State, plan};
+use skein_core::{Command, MeshId, Millis, NodeId, State, health, plan};
 use skein_raft::{Role, Seat};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::api::handle::{Api, now as epoch_now, propose};
+use crate::link::Word;
+
+mod log;
 
 /// How long a change of seats may take before it is tried again.
 const SEAT_CHANGE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -27,6 +33,9 @@ pub(super) enum Settled {
     Seats,
 }
 
+/// Tells one state from the next: the number of its last event, and the count of changes to nodes and workers.
+type Revision = (u64, u64);
+
 /// One term's leadership.
 #[derive(Debug)]
 pub(super) struct Lead {
@@ -34,6 +43,11 @@ pub(super) struct Lead {
     seat: Seat,
     own: NodeSpec,
     liveness: Liveness,
+    demand: Demand,
+    adapt: Adapt,
+    planner: Planner,
+    /// The state for which there was nothing to plan, and when there may be all the same.
+    at_rest: Option<(Revision, Option<Millis>)>,
     /// What nodes gossip of themselves, until the state holds it.
     heard: BTreeMap<NodeId, NodeSpec>,
     /// One command at a time: the next is decided on the state that the last one made.
@@ -51,6 +65,10 @@ impl Lead {
             seat,
             own: own.clone(),
             liveness,
+            demand: Demand::default(),
+            adapt: Adapt::default(),
+            planner: Planner::default(),
+            at_rest: None,
             heard: BTreeMap::new(),
             proposing: false,
             seating: false,
@@ -60,6 +78,28 @@ impl Lead {
     /// A node was heard.
     pub(super) fn observe(&mut self, now: Millis, node: NodeId) {
         self.liveness.observe(now, node);
+    }
+
+    /// A node tells what goes on there.
+    pub(super) fn told(&mut self, now: Millis, node: NodeId, word: Word) {
+        match word {
+            Word::Here => {}
+            Word::Pending(sessions) => {
+                for (session, waiting, running) in sessions {
+                    self.demand.observe(now, node, session, Pending { waiting, running });
+                }
+            }
+            Word::Usage(mut workers) => {
+                // A node speaks of its own workers only.
+                self.seat.read(|state| {
+                    workers.retain(|(id, ..)| state.workers.get(id).is_some_and(|worker| worker.node == node));
+                });
+                for (worker, cpu_millicores, memory_bytes) in workers {
+                    let usage = Usage { cpu_millicores, memory_bytes, ..Usage::default() };
+                    self.adapt.observe(now, worker, usage);
+                }
+            }
+        }
     }
 
     /// A node's process is known to be gone.
@@ -105,8 +145,10 @@ impl Lead {
         }
         self.seat.read(|state| {
             let epoch = epoch_now();
-            let plan = plan::wake_at(state, epoch).map(|at| now + at.since(epoch));
-            [self.liveness.wake_at(state), plan].into_iter().flatten().min()
+            let planned = self.at_rest.and_then(|(_, wake)| wake);
+            let by_epoch = [health::wake_at(state), planned].into_iter().flatten().map(|at| now + at.since(epoch));
+            let by_own = [self.liveness.wake_at(state), self.demand.wake_at(), self.adapt.wake_at()];
+            by_epoch.chain(by_own.into_iter().flatten()).min()
         })
     }
 
@@ -122,14 +164,46 @@ impl Lead {
         if let Some(command) = self.liveness.next_command(now, state) {
             return Some(command);
         }
-        self.heard.retain(|id, spec| state.nodes.get(id).is_some_and(|node| node.spec != *spec));
+        self.heard.retain(|id, spec| state.nodes.get(id).is_some_and(|node| is_news(&node.spec, spec)));
         if let Some((_, spec)) = self.heard.pop_first() {
             return Some(Command::NodeJoin(spec));
         }
-        // 3. Who works for whom.
-        let plan = plan(state, epoch_now());
+        // 3. Which devices rest, how many workers sessions could use, and how large.
+        let controlled = health::next_command(state, epoch_now())
+            .or_else(|| self.demand.next_command(now, state))
+            .or_else(|| self.adapt.next_command(now, state));
+        // 4. Who works for whom.
+        controlled.or_else(|| self.plan(state))
+    }
+
+    /// Plans, unless nothing has changed since there was nothing to plan.
+    fn plan(&mut self, state: &State) -> Option<Command> {
+        let now = epoch_now();
+        let revision = (state.last_event, state.index().revision());
+        if let Some((known, wake)) = self.at_rest
+            && known == revision
+            && wake.is_none_or(|wake| wake > now)
+        {
+            return None;
+        }
+        let plan = self.planner.plan(state, now, CHANGES_MAX);
+        self.at_rest = plan.is_empty().then(|| (revision, plan::wake_at(state, now)));
         (!plan.is_empty()).then_some(Command::Plan(plan))
     }
+}
+
+/// Whether gossip says something of a node that the state does not hold. What changes all the time, how hot and how fast it
+/// is, the node states by itself: gossip may be older than that.
+fn is_news(known: &NodeSpec, heard: &NodeSpec) -> bool {
+    let lasting = |spec: &NodeSpec| {
+        let mut devices = spec.capability.devices.clone();
+        for device in &mut devices {
+            device.heat = Heat::Cool;
+        }
+        let capability = Capability { devices, profiles: Vec::new(), ..spec.capability.clone() };
+        NodeSpec { capability, ..spec.clone() }
+    };
+    known != heard && lasting(known) != lasting(heard)
 }
 
 /// A change of voters that a leader died over is ended before another begins.
@@ -142,7 +216,7 @@ fn next_seat_change(seat: &Seat, role: &Role) -> Option<SeatChange> {
 
 async fn carry_out(seat: Seat, command: Command, settle: mpsc::UnboundedSender<Settled>) {
     match propose(&seat, command).await {
-        Ok(events) => events.iter().for_each(log),
+        Ok(events) => events.iter().for_each(log::committed),
         Err(error) => {
             tracing::debug!("the leader's command failed: {error}");
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
@@ -177,15 +251,35 @@ fn new_mesh() -> Option<MeshId> {
     Some(MeshId(u64::from_be_bytes(id)))
 }
 
-fn log(event: &Event) {
-    match event {
-        Event::NodeDown(node) => tracing::warn!(%node, "node is down"),
-        Event::NodeUp(node) => tracing::info!(%node, "node is up again"),
-        Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
-        Event::WorkerRemoved { worker, reason } => {
-            tracing::info!(worker = worker.0, "worker leaves the plan: {reason}");
-        }
-        Event::PlacementRefused { placement, reason } => tracing::warn!(?placement, "placement refused: {reason}"),
-        other => tracing::debug!(event = ?other, "committed"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use skein_core::capability::{Device, DeviceKind, Profile};
+    use skein_core::model::ModelRef;
+
+    fn node() -> NodeSpec {
+        let device = Device {
+            name: "cpu".into(),
+            kind: DeviceKind::Cpu,
+            hardware: "board".into(),
+            offers: skein_core::Resources::default(),
+            heat: Heat::Cool,
+        };
+        let capability = Capability { devices: vec![device], ..Capability::default() };
+        let (name, address, version) = ("one".into(), "[::1]:1".into(), "1".into());
+        NodeSpec { id: NodeId(1), name, address, version, capability }
+    }
+
+    #[test]
+    fn gossip_is_believed_of_what_lasts_and_not_of_what_changes_all_the_time() {
+        let known = node();
+        let mut heard = node();
+        heard.capability.devices[0].heat = Heat::Hot;
+        let (model, target, device) = (ModelRef { name: "cats".into(), version: 1 }, "tract".into(), "cpu".into());
+        heard.capability.profiles.push(Profile { model, target, device, run_micros: 7 });
+        assert!(!is_news(&known, &heard) && !is_news(&heard, &known));
+        heard.address = "[::1]:2".into();
+        assert!(is_news(&known, &heard));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use skein_core::dispatch::history::Fault;
 use skein_targets::{Input, Manifest, Model, ModelSource, TargetKind, TensorView, parse_labels};
 
 use crate::frame::{self, FrameError, PAYLOAD_BYTES_MAX};
@@ -74,11 +75,14 @@ fn serve<R: Read, W: Write>(model: &Model, input: &mut R, output: &mut W) -> Res
             Ok(answer) => match AnswerKind::split(answer) {
                 (_, payload) if payload.len() > PAYLOAD_BYTES_MAX => {
                     let (has, most) = (payload.len() >> 20, PAYLOAD_BYTES_MAX >> 20);
-                    (Err(format!("the answer has {has} MiB, and no message carries more than {most}")), Bytes::new())
+                    let why = format!("the answer has {has} MiB, and no message carries more than {most}");
+                    // So it is wherever the task runs.
+                    (Err(Fault::Task(why)), Bytes::new())
                 }
                 (kind, payload) => (Ok(kind), payload),
             },
-            Err(error) => (Err(error.to_string()), Bytes::new()),
+            Err(error) if error.is_inputs_fault() => (Err(Fault::Task(error.to_string())), Bytes::new()),
+            Err(error) => (Err(Fault::Place(error.to_string())), Bytes::new()),
         };
         send(output, &FromWorker::Result { ticket, run_micros, result }, &payload)?;
     }

@@ -8,12 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use skein_core::WorkerId;
 use skein_core::dispatch::TaskId;
+use skein_core::dispatch::history::Fault;
 use skein_core::supervise::WorkerEvent;
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
-use crate::worker::process::{self, Process, ProcessError};
+use crate::worker::oom::OomCount;
+use crate::worker::process::{self, Ending, Process, ProcessError};
 use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
+use watch::Watch;
+
+pub use watch::Ended;
+
+mod survey;
+mod watch;
 
 /// How many attempts one gateway may have at one worker: one runs, one waits in the pipe, and two cover the way of an
 /// answer to another node and back. More would only be lost together with the worker.
@@ -45,8 +54,8 @@ pub struct AttemptEnd {
     pub attempt: u32,
     /// How long the worker ran, in microseconds.
     pub run_micros: u64,
-    /// How it ended.
-    pub result: Result<AnswerKind, String>,
+    /// How it ended, and who is to blame where it failed.
+    pub result: Result<AnswerKind, Fault>,
     /// The tensors of the answer.
     pub payload: Bytes,
 }
@@ -76,6 +85,9 @@ pub struct Port {
 #[derive(Clone, Debug)]
 pub struct Host {
     running: Arc<Mutex<HashMap<WorkerId, Running>>>,
+    /// What ended with workers that are gone, until it is asked for.
+    gone: Arc<Mutex<Vec<(WorkerId, Ended)>>>,
+    oom: Arc<OomCount>,
     events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>,
 }
 
@@ -85,6 +97,9 @@ struct Running {
     _stop: oneshot::Sender<()>,
     /// Present once the worker is ready.
     queue: Option<mpsc::Sender<Job>>,
+    watch: Arc<Watch>,
+    /// Waits until it has nothing to do any more.
+    finishing: Option<AbortHandle>,
 }
 
 struct Job {
@@ -108,20 +123,23 @@ struct Outstanding {
 impl Host {
     /// A host without workers. What happens to its workers goes to `events`: two or three a worker's life.
     pub fn new(events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>) -> Self {
-        Self { running: Arc::default(), events }
+        Self { running: Arc::default(), gone: Arc::default(), oom: Arc::new(OomCount::new()), events }
     }
 
     /// Starts a worker once its files are there.
     pub fn start(&self, worker: WorkerId, load: impl Future<Output = Result<Load, String>> + Send + 'static) {
         let (stop, stopped) = oneshot::channel();
-        self.running().insert(worker, Running { _stop: stop, queue: None });
+        let watch = Arc::new(Watch::new());
+        let running = Running { _stop: stop, queue: None, watch: watch.clone(), finishing: None };
+        self.running().insert(worker, running);
         let host = self.clone();
         tokio::spawn(async move {
             let event = tokio::select! {
-                event = host.live(worker, load) => event,
+                event = host.live(worker, load, &watch) => event,
                 _ = stopped => WorkerEvent::Exited { reason: STOPPED.into() },
             };
             host.running().remove(&worker);
+            host.gone().push((worker, watch.take_ended()));
             host.tell(worker, event);
         });
     }
@@ -148,7 +166,12 @@ impl Host {
     }
 
     /// A worker's life: prepare, load, serve. What it ended with.
-    async fn live(&self, worker: WorkerId, load: impl Future<Output = Result<Load, String>>) -> WorkerEvent {
+    async fn live(
+        &self,
+        worker: WorkerId,
+        load: impl Future<Output = Result<Load, String>>,
+        watch: &Watch,
+    ) -> WorkerEvent {
         let load = match load.await {
             Ok(load) => load,
             Err(reason) => return WorkerEvent::Unusable { reason },
@@ -156,14 +179,21 @@ impl Host {
         let process = match Process::start(Some(worker), load).await {
             Ok((process, _)) => process,
             Err(ProcessError::Unusable(reason)) => return WorkerEvent::Unusable { reason },
+            Err(ProcessError::Died(end)) if self.oom.explains(end.signal) => return WorkerEvent::OutOfMemory,
             Err(error) => return WorkerEvent::Exited { reason: error.to_string() },
         };
+        watch.started(process.child.id());
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         if let Some(running) = self.running().get_mut(&worker) {
             running.queue = Some(queue);
         }
         self.tell(worker, WorkerEvent::Ready);
-        WorkerEvent::Exited { reason: serve(process, jobs).await }
+        let (end, reason) = serve(process, jobs, watch).await;
+        if self.oom.explains(end.signal) {
+            return WorkerEvent::OutOfMemory;
+        }
+        watch.died(&reason);
+        WorkerEvent::Exited { reason }
     }
 
     fn tell(&self, worker: WorkerId, event: WorkerEvent) {
@@ -171,32 +201,38 @@ impl Host {
         let _ = self.events.send((worker, event));
     }
 
+    fn gone(&self) -> MutexGuard<'_, Vec<(WorkerId, Ended)>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<WorkerId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Feeds a ready worker until it ends; how it ended. Whoever waits for an answer of it is told that it is lost, also when
+/// Feeds a ready worker until it ends; how it ended, and that for people. Whoever waits for an answer of it is told that it is lost, also when
 /// this future is dropped.
-async fn serve(process: Process, jobs: mpsc::Receiver<Job>) -> String {
+async fn serve(process: Process, jobs: mpsc::Receiver<Job>, watch: &Watch) -> (Ending, String) {
     let Process { child, mut input, mut output } = process;
     let outstanding = Arc::new(Mutex::new(Outstanding::default()));
     let _told = TellLost(outstanding.clone());
     let broke = tokio::select! {
-        error = write_all(&mut input, jobs, &outstanding) => error,
-        error = read_all(&mut output, &outstanding) => error,
+        error = write_all(&mut input, jobs, &outstanding, watch) => error,
+        error = read_all(&mut output, &outstanding, watch) => error,
     };
     let end = Process { child, input, output }.end().await;
-    match broke {
+    let reason = match broke {
         Some(error) => format!("the worker process {end} ({error})"),
         None => format!("the worker process {end}"),
-    }
+    };
+    (end, reason)
 }
 
 async fn write_all(
     input: &mut ChildStdin,
     mut jobs: mpsc::Receiver<Job>,
     outstanding: &Mutex<Outstanding>,
+    watch: &Watch,
 ) -> Option<String> {
     while let Some(Job { attempt, listener }) = jobs.recv().await {
         let ticket = {
@@ -206,6 +242,7 @@ async fn write_all(
             held.jobs.insert(ticket, (attempt.task, attempt.attempt, listener));
             ticket
         };
+        watch.sent();
         let task = ToWorker::Task { ticket, input: attempt.input };
         if let Err(error) = process::send(input, &task, &attempt.payload).await {
             return Some(error.to_string());
@@ -217,6 +254,7 @@ async fn write_all(
 async fn read_all(
     output: &mut tokio::io::BufReader<tokio::process::ChildStdout>,
     outstanding: &Mutex<Outstanding>,
+    watch: &Watch,
 ) -> Option<String> {
     loop {
         let message = match process::receive(output).await {
@@ -231,6 +269,7 @@ async fn read_all(
         };
         let job = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&ticket);
         let Some((task, attempt, listener)) = job else { return Some("it answered what it was not asked".into()) };
+        watch.answered(run_micros, result.is_ok());
         listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
     }
 }

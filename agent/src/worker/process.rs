@@ -1,5 +1,7 @@
 //! One worker process as its agent sees it: a child and two pipes.
 
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -29,7 +31,28 @@ pub enum ProcessError {
     Unusable(String),
     /// It ended or broke the protocol.
     #[error("the worker process {0}")]
-    Died(String),
+    Died(Ending),
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// For people, after "the worker process".
+    how: String,
+    /// By this signal, where one ended it and we did not send it.
+    pub(crate) signal: Option<i32>,
+}
+
+impl Ending {
+    fn of(how: &str) -> Self {
+        Self { how: how.into(), signal: None }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.how)
+    }
 }
 
 /// A running worker process. Dropping it kills it.
@@ -46,7 +69,7 @@ impl Process {
         let mut child = spawn(worker)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
-            return Err(ProcessError::Died("has no pipes".into()));
+            return Err(ProcessError::Died(Ending::of("has no pipes")));
         };
         tokio::spawn(log_errors(worker, errors));
         let mut process = Self { child, input, output: BufReader::with_capacity(BUFFER_BYTES, output) };
@@ -63,22 +86,22 @@ impl Process {
         match first {
             Ok(Some(FromWorker::Unusable { reason })) => Err(ProcessError::Unusable(reason)),
             Ok(Some(ready @ FromWorker::Ready { .. })) => Ok((process, ready)),
-            Ok(Some(FromWorker::Result { .. })) => Err(ProcessError::Died("answered before it was asked".into())),
+            Ok(Some(FromWorker::Result { .. })) => Err(ProcessError::Died(Ending::of("answered before it was asked"))),
             Ok(None) | Err(_) => Err(ProcessError::Died(process.end().await)),
         }
     }
 
-    /// Ends the process if it has not ended yet; how it ended, for people.
-    pub(crate) async fn end(mut self) -> String {
+    /// Ends the process if it has not ended yet; how it ended.
+    pub(crate) async fn end(mut self) -> Ending {
         // What ends by itself once its input is closed says more than what was killed: give it a moment.
         drop(self.input);
         let grace = tokio::time::timeout(std::time::Duration::from_millis(200), self.child.wait()).await;
         match grace {
-            Ok(Ok(status)) => format!("ended with {status}"),
-            Ok(Err(error)) => format!("cannot be waited for: {error}"),
+            Ok(Ok(status)) => Ending { how: format!("ended with {status}"), signal: status.signal() },
+            Ok(Err(error)) => Ending::of(&format!("cannot be waited for: {error}")),
             Err(_) => {
                 let _ = self.child.kill().await;
-                "was ended".into()
+                Ending::of("was ended")
             }
         }
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use skein_core::dispatch::history::Fault;
 use skein_targets::{Answer, Class, ElementType, Tensor, TensorSpec};
 
 /// From the agent.
@@ -60,8 +61,8 @@ pub enum FromWorker {
         ticket: u64,
         /// How long the model and what is around it ran, in microseconds.
         run_micros: u64,
-        /// How it ended; tensors lie in the payload, one after the other.
-        result: Result<AnswerKind, String>,
+        /// How it ended, and who is to blame where it failed; tensors lie in the payload, one after the other.
+        result: Result<AnswerKind, Fault>,
     },
 }
 

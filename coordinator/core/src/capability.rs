@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
+use crate::model::{ModelRef, is_name};
 use crate::resources::Resources;
 
 /// The most devices one node may announce: a hub full of sticks, with room.
@@ -15,9 +16,11 @@ pub const DEVICES_MAX: usize = 64;
 pub const TEXT_BYTES_MAX: usize = 128;
 /// The most labels one node may carry.
 pub const LABELS_MAX: usize = 32;
+/// The most measured profiles one node may state: every model that a small node ever ran, with room.
+pub const PROFILES_MAX: usize = 128;
 
 /// The kind of a device, which decides what targets can run on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
     /// The processor, as one device.
@@ -28,6 +31,19 @@ pub enum DeviceKind {
     Movidius,
 }
 
+/// How hot a device is, by its own account: in steps, so that it is not stated anew with every degree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Heat {
+    /// It can do all that it offers.
+    #[default]
+    Cool,
+    /// It nears its limit.
+    Warm,
+    /// It is at its limit and slows down.
+    Hot,
+}
+
 /// One unit of compute on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -35,19 +51,53 @@ pub struct Device {
     pub name: String,
     /// What it is.
     pub kind: DeviceKind,
-    /// What it offers in all.
+    /// What hardware it is, such as `Cortex-A57`: devices of one kind and hardware are taken to be equally fast.
+    pub hardware: String,
+    /// What it offers beside its node: thousandths of a GPU or stick, and its memory.
     pub offers: Resources,
+    /// How hot it is.
+    pub heat: Heat,
+}
+
+/// How fast a model was measured to run on a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Which model.
+    pub model: ModelRef,
+    /// Run in which way.
+    pub target: String,
+    /// On which of the node's devices.
+    pub device: String,
+    /// The mean time of one task, in microseconds.
+    pub run_micros: u64,
 }
 
 /// What a node can do: gossiped by the node, and kept in the replicated state for planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capability {
+    /// What the node offers in all: processor, memory, named things. Lowered and stated anew while it runs, when the node
+    /// is hot or has other work.
+    pub offers: Resources,
     /// Its units of compute.
     pub devices: Vec<Device>,
     /// The targets its binary can run, by name.
     pub targets: Vec<String>,
     /// What its operator says of it, such as `zone=hall-2`.
     pub labels: BTreeMap<String, String>,
+    /// How fast models ran here.
+    pub profiles: Vec<Profile>,
+}
+
+impl Profile {
+    fn within_bounds(&self) -> bool {
+        is_name(&self.model.name) && self.target.len() <= TEXT_BYTES_MAX && self.device.len() <= TEXT_BYTES_MAX
+    }
+}
+
+impl Device {
+    fn within_bounds(&self) -> bool {
+        self.name.len() <= TEXT_BYTES_MAX && self.hardware.len() <= TEXT_BYTES_MAX && self.offers.within_bounds()
+    }
 }
 
 impl Capability {
@@ -86,11 +136,14 @@ impl NodeSpec {
         let capability = &self.capability;
         [&self.name, &self.address, &self.version].into_iter().all(short)
             && capability.devices.len() <= DEVICES_MAX
-            && capability.devices.iter().all(|device| short(&device.name))
+            && capability.devices.iter().all(Device::within_bounds)
+            && capability.offers.within_bounds()
             && capability.has_unique_devices()
             && capability.targets.len() <= DEVICES_MAX
             && capability.targets.iter().all(short)
             && capability.labels.len() <= LABELS_MAX
             && capability.labels.iter().all(|(key, value)| short(key) && short(value))
+            && capability.profiles.len() <= PROFILES_MAX
+            && capability.profiles.iter().all(Profile::within_bounds)
     }
 }

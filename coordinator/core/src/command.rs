@@ -6,9 +6,12 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::NodeSpec;
+use crate::health::{Author, DeviceReport, Ending};
 use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
 use crate::model::{ModelQuery, ModelSpec};
 use crate::plan::Plan;
+use crate::policy::PolicyName;
+use crate::resources::Resources;
 use crate::session::SessionSpec;
 use crate::time::Millis;
 use crate::worker::WorkerReport;
@@ -36,12 +39,71 @@ pub enum Command {
     NodeDown(NodeId),
     /// The leader hears a node again.
     NodeUp(NodeId),
+    /// No more work is to be placed on a node, or on a device of it.
+    Block {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+        /// Whose word it is.
+        by: Author,
+        /// Why, for people; at most [`crate::worker::REASON_BYTES_MAX`] bytes are kept.
+        reason: String,
+        /// What becomes of the work that runs there.
+        ending: Ending,
+    },
+    /// It takes work again.
+    Unblock {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+    },
+    /// What a node says of one of its devices.
+    DeviceReport {
+        /// Who says it.
+        node: NodeId,
+        /// Of which device.
+        device: String,
+        /// What.
+        report: DeviceReport,
+    },
+    /// A device has rested: its node should make the known-answer run.
+    DeviceTest {
+        /// The node.
+        node: NodeId,
+        /// The device.
+        device: String,
+    },
+    /// A device went through its probation.
+    DeviceTrust {
+        /// The node.
+        node: NodeId,
+        /// The device.
+        device: String,
+    },
+    /// Sessions are ordered by this policy, and new ones that name none are placed by it.
+    PolicySet(PolicyName),
     /// A model to serve; the files are already on the node that proposes it.
     ModelAdd(ModelSpec),
     /// A claim on the mesh.
     SessionCreate(SessionSpec),
     /// The claim is given back.
     SessionEnd(SessionId),
+    /// How many workers a session's pending tasks could keep busy.
+    SessionWant {
+        /// Which.
+        session: SessionId,
+        /// How many.
+        workers: u32,
+    },
+    /// What a session's workers should be given, by their measured use.
+    SessionReserve {
+        /// Which.
+        session: SessionId,
+        /// How much each.
+        reserved: Resources,
+    },
     /// What a node says of one of its workers.
     WorkerReport {
         /// Who says it.
@@ -62,8 +124,28 @@ pub enum Refusal {
     AlreadyFounded(MeshId),
     /// A text or list in a node's description is too long, or two of its devices share a name.
     NodeOutOfBounds,
+    /// As many are there as may be.
+    Full {
+        /// Of what.
+        what: String,
+        /// How many.
+        most: usize,
+    },
     /// No such node.
     NoNode(NodeId),
+    /// The node has no such device.
+    NoDevice {
+        /// Which node.
+        node: NodeId,
+        /// The name that was asked for.
+        device: String,
+        /// The names there are.
+        known: alloc::vec::Vec<String>,
+    },
+    /// It is not blocked.
+    NotBlocked(NodeId),
+    /// The device is not at the point where this could be.
+    WrongPhase,
     /// A name that is none.
     BadName(String),
     /// A manifest or file over its bound.
@@ -79,6 +161,8 @@ pub enum Refusal {
     NoSession(SessionId),
     /// Numbers of a session that make no sense.
     BadSession(String),
+    /// No node could ever hold a worker of the session, and it asked not to wait for one that can.
+    NeverFits(String),
     /// The worker is not planned on that node (any more).
     NoWorker(WorkerId),
 }
@@ -90,6 +174,14 @@ impl fmt::Display for Refusal {
             Self::NodeOutOfBounds => f.write_str(
                 "the node's description is too long, or two devices share a name: shorten its name or labels",
             ),
+            Self::Full { what, most } => write!(f, "there are {most} {what} already, and no more may be"),
+            Self::NoDevice { node, device, known } => {
+                write!(f, "node {node} has no device '{device}'; it has: {}", known.join(", "))
+            }
+            Self::NotBlocked(node) => {
+                write!(f, "it is not blocked on node {node}; `skein node status` shows what is")
+            }
+            Self::WrongPhase => f.write_str("the device is not at the point where this could be said of it"),
             Self::NoNode(node) => {
                 write!(f, "no node {node} has joined this mesh; `skein node status` lists those that have")
             }
@@ -105,6 +197,7 @@ impl fmt::Display for Refusal {
                 write!(f, "there is no session {session}; `skein session status` lists the open ones")
             }
             Self::BadSession(why) => write!(f, "the session cannot be: {why}"),
+            Self::NeverFits(why) => write!(f, "no node could hold a worker of this session: {why}"),
             Self::NoWorker(worker) => write!(f, "worker {worker} is not in the plan of that node"),
         }
     }

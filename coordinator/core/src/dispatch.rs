@@ -1,25 +1,46 @@
 //! What a gateway does with each task: the hot path, on which no coordinator stands.
 //!
-//! A [`Dispatcher`] serves one session at one gateway. It says which task goes to which worker ([`choose`]), takes results
-//! in, runs lost attempts again, puts results back in order ([`reorder`]), and keeps the account of every stream
-//! ([`ledger`]). Payloads and results pass through it as whatever the caller makes them, untouched.
+//! A [`Dispatcher`] serves one session at one gateway. It says which task goes to which worker ([`choose`]) and when
+//! ([`waiting`]), takes results in, runs lost and failed attempts again ([`again`], by the rule in [`retry`]), puts results
+//! back in order ([`reorder`]), and keeps the account of every stream ([`ledger`]) and the news of every task ([`events`]).
+//! Payloads, checkpoints and results pass through it as whatever the caller makes them, untouched.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Sequence, StreamId, WorkerId};
+use crate::ids::{NodeId, Sequence, StreamId, WorkerId};
 use crate::time::Millis;
 use choose::WorkerLoad;
+use events::{Events, TaskChange, TaskEvent};
+use history::{FailedAttempt, History};
 use ledger::Ledger;
 use reorder::Reorder;
+use retry::Retry;
+use waiting::{Turn, Waiting};
 
+mod again;
+mod answer;
 pub mod choose;
 pub mod ended;
+pub mod events;
+pub mod history;
 mod invariants;
 pub mod ledger;
 pub mod reorder;
+pub mod retry;
+mod waiting;
+
+/// The highest priority a task can have; the lowest is 0.
+pub const PRIORITY_MAX: u8 = 100;
+/// The priority of a task whose client does not care: room above and below it.
+pub const PRIORITY_DEFAULT: u8 = 50;
+/// No task is sent more often, whatever comes between: far more than all retries and losses take, so that only workers which
+/// leave again and again lead here.
+pub const ATTEMPTS_MAX: u32 = 4096;
 
 /// A task within a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,8 +59,9 @@ pub struct Limits {
     pub tasks_max: usize,
     /// The most streams at once.
     pub streams_max: usize,
-    /// How often a task is tried before it is reported as failed: one that kills its workers must not kill them all.
-    pub attempts_max: u32,
+    /// How often a task's worker may be lost before the task is reported as failed: one that kills its workers must not kill
+    /// them all.
+    pub losses_max: u32,
 }
 
 /// Why a task or a stream was not taken in.
@@ -55,7 +77,7 @@ pub enum Refused {
 
 /// One attempt to be sent to a worker.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Send<P> {
+pub struct Send<P, C> {
     /// To whom.
     pub worker: WorkerId,
     /// Which task.
@@ -64,6 +86,8 @@ pub struct Send<P> {
     pub attempt: u32,
     /// What to work on.
     pub payload: P,
+    /// How far an earlier attempt got.
+    pub checkpoint: Option<C>,
 }
 
 /// How a task ended.
@@ -86,18 +110,32 @@ pub struct Delivery<R> {
     pub worker: Option<WorkerId>,
     /// How.
     pub outcome: Outcome<R>,
+    /// Its attempts that failed or were lost before, oldest first.
+    pub history: Vec<FailedAttempt>,
+}
+
+/// Tasks that have not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// They wait for a worker, or for the time of their next try.
+    pub waiting: u64,
+    /// A worker has them.
+    pub running: u64,
 }
 
 #[derive(Debug)]
-struct Task<P> {
+struct Task<P, C> {
     payload: P,
+    checkpoint: Option<C>,
+    turn: Turn,
     /// The first attempt's number: a client that came from a lost gateway begins above what that one may have used.
     attempt_first: u32,
     attempt: u32,
     running_on: Option<(WorkerId, Millis)>,
+    history: History,
 }
 
-impl<P> Task<P> {
+impl<P, C> Task<P, C> {
     /// Whether this attempt is the newest, and this worker has it.
     fn runs(&self, worker: WorkerId, attempt: u32) -> bool {
         self.attempt == attempt && self.running_on.is_some_and(|(on, _)| on == worker)
@@ -110,31 +148,40 @@ struct Stream<R> {
     ledger: Ledger,
 }
 
-/// The tasks of one session at one gateway. `P` is a payload that is cheap to clone, `R` a result.
+/// The tasks of one session at one gateway. `P` is a payload and `C` a checkpoint, both cheap to clone; `R` is a result.
 #[derive(Debug)]
-pub struct Dispatcher<P, R> {
+pub struct Dispatcher<P, R, C> {
     limits: Limits,
-    tasks: BTreeMap<TaskId, Task<P>>,
-    /// Tasks that wait for a worker, each once.
-    waiting: VecDeque<TaskId>,
+    retry: Retry,
+    tasks: BTreeMap<TaskId, Task<P, C>>,
+    /// Tasks that run; all others wait.
+    running: usize,
+    waiting: Waiting,
+    /// Tasks taken in so far.
+    arrivals: u64,
     workers: BTreeMap<WorkerId, WorkerLoad>,
     streams: BTreeMap<StreamId, Stream<R>>,
     deliveries: VecDeque<Delivery<R>>,
     /// Tasks ended and not yet taken out by [`Self::next_delivery`], whether in order already or not.
     undelivered: usize,
+    events: Events,
 }
 
-impl<P: Clone, R> Dispatcher<P, R> {
+impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
     /// A dispatcher with no workers and no streams.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, retry: Retry) -> Self {
         Self {
             limits,
+            retry,
             tasks: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            running: 0,
+            waiting: Waiting::default(),
+            arrivals: 0,
             workers: BTreeMap::new(),
             streams: BTreeMap::new(),
             deliveries: VecDeque::new(),
             undelivered: 0,
+            events: Events::default(),
         }
     }
 
@@ -155,7 +202,11 @@ impl<P: Clone, R> Dispatcher<P, R> {
     pub fn close_stream(&mut self, id: StreamId) -> Option<Ledger> {
         let mut stream = self.streams.remove(&id)?;
         // Attempts that still run keep their worker's credit until their answer comes.
-        stream.ledger.dropped += self.tasks.extract_if(of_stream(id), |_, _| true).count() as u64;
+        for (task, gone) in self.tasks.extract_if(of_stream(id), |_, _| true) {
+            stream.ledger.dropped += 1;
+            self.running -= usize::from(gone.running_on.is_some());
+            self.events.push(task, gone.attempt, TaskChange::Dropped);
+        }
         self.waiting.retain(|task| task.stream != id);
         let before = self.deliveries.len();
         self.deliveries.retain(|delivery| delivery.task.stream != id);
@@ -163,8 +214,9 @@ impl<P: Clone, R> Dispatcher<P, R> {
         Some(stream.ledger)
     }
 
-    /// A task comes in. Its attempts are counted from `attempt_first`.
-    pub fn submit(&mut self, id: TaskId, attempt_first: u32, payload: P) -> Result<(), Refused> {
+    /// A task comes in. Its attempts are counted from `attempt_first`; among those of the session it goes before all of a
+    /// lower priority, and before all of its own that come later.
+    pub fn submit(&mut self, id: TaskId, attempt_first: u32, priority: u8, payload: P) -> Result<(), Refused> {
         let stream = self.streams.get_mut(&id.stream).ok_or(Refused::NoStream)?;
         if self.tasks.contains_key(&id) || stream.reorder.is_past(id.sequence) {
             return Err(Refused::Duplicate);
@@ -174,62 +226,23 @@ impl<P: Clone, R> Dispatcher<P, R> {
         if is_full && !is_waited_for {
             return Err(Refused::Full);
         }
-        // The number comes from a client: whatever it is, there must be room above it.
-        let attempt_first = attempt_first.min(u32::MAX - self.limits.attempts_max);
         stream.ledger.submitted += 1;
-        self.tasks.insert(id, Task { payload, attempt_first, attempt: attempt_first, running_on: None });
-        self.waiting.push_back(id);
+        // Both numbers come from a client: whatever the first is, there must be room above it.
+        let attempt = attempt_first.min(u32::MAX - ATTEMPTS_MAX);
+        self.arrivals += 1;
+        let turn = Turn { priority: Reverse(priority.min(PRIORITY_MAX)), arrival: self.arrivals };
+        let history = History::default();
+        let task = Task { payload, checkpoint: None, turn, attempt_first: attempt, attempt, running_on: None, history };
+        self.tasks.insert(id, task);
+        self.waiting.anywhere.insert(turn, id);
+        self.events.push(id, attempt, TaskChange::Submitted);
         Ok(())
     }
 
-    /// A worker takes up to `credits` tasks of this gateway at once.
-    pub fn on_worker(&mut self, worker: WorkerId, credits: u32) {
-        self.workers.entry(worker).or_insert_with(|| WorkerLoad::new(credits));
-    }
-
-    /// A worker is gone, or out of reach: its attempts run again elsewhere, before anything that never ran.
-    pub fn on_lost(&mut self, worker: WorkerId) {
-        let Some(load) = self.workers.remove(&worker) else {
-            return;
-        };
-        for (id, attempt) in load.outstanding().rev() {
-            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) else {
-                continue;
-            };
-            task.running_on = None;
-            task.attempt += 1;
-            if let Some(stream) = self.streams.get_mut(&id.stream) {
-                stream.ledger.lost_attempts += 1;
-            }
-            if task.attempt - task.attempt_first < self.limits.attempts_max {
-                self.waiting.push_front(id);
-            } else {
-                let reason = alloc::format!(
-                    "tried {} times, and each time the worker was lost; the last was worker {worker}",
-                    self.limits.attempts_max
-                );
-                self.end(id, Some(worker), Outcome::Failed(reason));
-            }
-        }
-    }
-
-    /// A worker answers. An answer that is not from the newest attempt is fenced off: it is counted, and `false`.
-    pub fn on_result(&mut self, now: Millis, worker: WorkerId, id: TaskId, attempt: u32, outcome: Outcome<R>) -> bool {
-        let current = self.tasks.get(&id).filter(|task| task.runs(worker, attempt));
-        let Some((_, sent)) = current.and_then(|task| task.running_on) else {
-            if let Some(load) = self.workers.get_mut(&worker) {
-                load.forget(id, attempt);
-            }
-            if let Some(stream) = self.streams.get_mut(&id.stream) {
-                stream.ledger.fenced += 1;
-            }
-            return false;
-        };
-        if let Some(load) = self.workers.get_mut(&worker) {
-            load.finish(id, attempt, now.since(sent));
-        }
-        self.end(id, Some(worker), outcome);
-        true
+    /// A worker on this node takes up to `credits` tasks of this gateway at once. The credits of one that is known stand.
+    pub fn on_worker(&mut self, worker: WorkerId, node: NodeId, credits: u32) {
+        self.workers.entry(worker).or_insert_with(|| WorkerLoad::new(node, credits)).set_leaving(false);
+        self.place_again();
     }
 
     /// The session is over: everything that waits or runs ends with this reason.
@@ -237,28 +250,34 @@ impl<P: Clone, R> Dispatcher<P, R> {
         while let Some(id) = self.tasks.keys().next().copied() {
             self.end(id, None, Outcome::Failed(reason.into()));
         }
-        self.waiting.clear();
+        self.waiting = Waiting::default();
         self.workers.clear();
     }
 
-    /// The next attempt to send; none until a credit or a task comes in.
-    pub fn next_send(&mut self, now: Millis) -> Option<Send<P>> {
-        loop {
-            let worker = choose::best(&self.workers)?;
-            let id = self.waiting.pop_front()?;
-            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.running_on.is_none()) else {
-                continue;
-            };
-            task.running_on = Some((worker, now));
-            for (other, load) in &mut self.workers {
-                if *other == worker {
-                    load.begin(id, task.attempt);
-                } else {
-                    load.pass_over();
-                }
-            }
-            return Some(Send { worker, task: id, attempt: task.attempt, payload: task.payload.clone() });
+    /// The next attempt to send; none until a credit or a task comes in, or the time of [`Self::wake_at`].
+    pub fn next_send(&mut self, now: Millis) -> Option<Send<P, C>> {
+        while let Some(id) = self.waiting.pop_rested(now) {
+            self.enqueue(id);
         }
+        let (worker, id) = self.next_pair()?;
+        let task = self.tasks.get_mut(&id)?;
+        task.running_on = Some((worker, now));
+        self.running += 1;
+        for (other, load) in &mut self.workers {
+            if *other == worker {
+                load.begin(id, task.attempt);
+            } else {
+                load.pass_over();
+            }
+        }
+        self.events.push(id, task.attempt, TaskChange::Sent { worker });
+        let (payload, checkpoint) = (task.payload.clone(), task.checkpoint.clone());
+        Some(Send { worker, task: id, attempt: task.attempt, payload, checkpoint })
+    }
+
+    /// When [`Self::next_send`] should be called again though nothing else happens: a retry's wait is over.
+    pub fn wake_at(&self) -> Option<Millis> {
+        self.waiting.resting.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// The next end to hand to its stream.
@@ -278,23 +297,66 @@ impl<P: Clone, R> Dispatcher<P, R> {
         self.tasks.range(of_stream(stream)).count() as u64
     }
 
-    /// Workers that take tasks.
+    /// Workers that are there, also those about to leave.
     pub fn worker_count(&self) -> usize {
         self.workers.len()
     }
 
+    /// Tasks that have not ended, of all streams.
+    pub fn demand(&self) -> Demand {
+        Demand { waiting: (self.tasks.len() - self.running) as u64, running: self.running as u64 }
+    }
+
+    /// What happened after this event, oldest first: as far back as [`Self::events_overwritten`].
+    pub fn events_since(&self, sequence: u64) -> impl Iterator<Item = &TaskEvent> {
+        self.events.since(sequence)
+    }
+
+    /// The number of the last event that is kept no more.
+    pub fn events_overwritten(&self) -> u64 {
+        self.events.overwritten()
+    }
+
+    /// Of all that wait and whose worker has a credit, the one whose turn it is, and that worker.
+    fn next_pair(&mut self) -> Option<(WorkerId, TaskId)> {
+        let mut first = None;
+        if let Some(turn) = self.waiting.anywhere.first() {
+            first = Some((turn, choose::best(&self.workers, None)?, None));
+        }
+        for (node, queue) in &self.waiting.placed {
+            let (Some(turn), Some(node)) = (queue.first(), *node) else { continue };
+            if first.is_none_or(|(other, ..)| turn < other)
+                && let Some(worker) = choose::best(&self.workers, Some(node))
+            {
+                first = Some((turn, worker, Some(node)));
+            }
+        }
+        let (_, worker, node) = first?;
+        let id = match node {
+            Some(node) => self.waiting.pop_placed(node),
+            None => self.waiting.anywhere.pop_first(),
+        };
+        Some((worker, id?))
+    }
+
     fn end(&mut self, id: TaskId, worker: Option<WorkerId>, outcome: Outcome<R>) {
         let Some(task) = self.tasks.remove(&id) else { return };
-        let Some(stream) = self.streams.get_mut(&id.stream) else {
-            return;
+        self.running -= usize::from(task.running_on.is_some());
+        let Some(stream) = self.streams.get_mut(&id.stream) else { return };
+        let change = match &outcome {
+            Outcome::Done(_) => {
+                stream.ledger.done += 1;
+                TaskChange::Done
+            }
+            Outcome::Failed(reason) => {
+                stream.ledger.failed += 1;
+                TaskChange::Ended { reason: history::shortened(reason.clone()) }
+            }
         };
-        match outcome {
-            Outcome::Done(_) => stream.ledger.done += 1,
-            Outcome::Failed(_) => stream.ledger.failed += 1,
-        }
+        self.events.push(id, task.attempt, change);
         self.undelivered += 1;
-        let delivery = Delivery { task: id, attempt: task.attempt, worker, outcome };
-        stream.reorder.insert(id.sequence, delivery);
+        let history = task.history.into_attempts();
+        stream.reorder.insert(id.sequence, Delivery { task: id, attempt: task.attempt, worker, outcome, history });
         while let Some(next) = stream.reorder.take_next() {
             self.deliveries.push_back(next);
         }

@@ -1,4 +1,4 @@
-//! What changed: the account that `apply` gives of a command.
+//! What changed, and why: the account that `apply` gives of a command.
 
 use alloc::string::String;
 
@@ -6,19 +6,82 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
 use crate::model::ModelRef;
-use crate::plan::Placement;
+use crate::plan::Change;
+use crate::policy::PolicyName;
+use crate::resources::Resources;
+use crate::time::Millis;
+use crate::worker::{Why, WorkerStatus};
+
+/// An event with its place among all events of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Counted from 1, without gaps.
+    pub sequence: u64,
+    /// When, since the Unix epoch.
+    pub at: Millis,
+    /// What.
+    pub event: Event,
+}
 
 /// One change of the replicated state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The mesh exists from now on.
     Founded(MeshId),
+    /// Sessions are ordered by this policy from now on.
+    PolicySet(PolicyName),
     /// A node joined, or stated itself anew.
     NodeJoined(NodeId),
     /// The leader no longer hears it; its workers left the plan.
     NodeDown(NodeId),
     /// It is heard again.
     NodeUp(NodeId),
+    /// It, or a device of it, takes no more work.
+    Blocked {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+        /// Why, for people.
+        reason: String,
+    },
+    /// It takes work again.
+    Unblocked {
+        /// The node.
+        node: NodeId,
+        /// The device; the whole node where none is named.
+        device: Option<String>,
+    },
+    /// Attempts failed on a device one after another: it takes no work until it has passed a test.
+    DeviceQuarantined {
+        /// The node.
+        node: NodeId,
+        /// The device.
+        device: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// It is being tested.
+    DeviceTested {
+        /// The node.
+        node: NodeId,
+        /// The device.
+        device: String,
+    },
+    /// It passed and is on probation.
+    DevicePassed {
+        /// The node.
+        node: NodeId,
+        /// The device.
+        device: String,
+    },
+    /// It went through its probation without a fault.
+    DeviceTrusted {
+        /// The node.
+        node: NodeId,
+        /// The device.
+        device: String,
+    },
     /// A model version can be used.
     ModelAdded(ModelRef),
     /// The same content was there under that name already.
@@ -27,21 +90,62 @@ pub enum Event {
     SessionCreated(SessionId),
     /// A session is over; its workers left the plan.
     SessionEnded(SessionId),
+    /// A session's pending tasks could keep so many workers busy.
+    SessionWants {
+        /// Which.
+        session: SessionId,
+        /// How many.
+        workers: u32,
+    },
+    /// A session's workers are given so much from now on.
+    SessionReserved {
+        /// Which.
+        session: SessionId,
+        /// How much each.
+        reserved: Resources,
+        /// Why, for people.
+        reason: String,
+    },
     /// A worker entered the plan.
     WorkerPlanned(WorkerId),
+    /// A worker is this far.
+    WorkerChanged {
+        /// Which.
+        worker: WorkerId,
+        /// How far.
+        status: WorkerStatus,
+    },
+    /// A worker was given more or less.
+    WorkerResized {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A worker's session gave it back; it stays loaded until the room is needed.
+    WorkerReturned(WorkerId),
+    /// Its session took it up again.
+    WorkerRevived(WorkerId),
+    /// A worker has to leave.
+    WorkerLeaving {
+        /// Which.
+        worker: WorkerId,
+        /// At the latest then.
+        until: Millis,
+        /// Why.
+        why: Why,
+    },
     /// A worker left the plan.
     WorkerRemoved {
         /// Which.
         worker: WorkerId,
+        /// Whose it was.
+        session: SessionId,
         /// Why, for people.
         reason: String,
     },
-    /// A worker's status changed.
-    WorkerChanged(WorkerId),
     /// An item of a plan no longer held when it was committed.
-    PlacementRefused {
+    ChangeRefused {
         /// The item.
-        placement: Placement,
+        change: Change,
         /// Why, for people.
         reason: String,
     },

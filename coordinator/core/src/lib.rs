@@ -5,28 +5,35 @@
 //!
 //! - [`state`], [`command`], [`event`], [`apply`](mod@apply), [`invariants`]: the replicated state and the one way it changes;
 //! - [`plan`]: which workers should exist where, decided by the leader, checked again by `apply`;
-//! - [`liveness`], [`seats`]: who is up, and who votes, decided by the leader;
-//! - [`supervise`]: what one agent does to make its own workers match the plan;
+//! - [`liveness`], [`seats`], [`health`]: who is up, who votes, and which devices rest, decided by the leader;
+//! - [`demand`], [`adapt`]: how many workers sessions could use, and how large, decided by the leader;
+//! - [`supervise`], [`testing`]: what one agent does to make its own workers match the plan, and about its devices;
 //! - [`dispatch`]: what a gateway does with each task.
 #![no_std]
 
 extern crate alloc;
 
+pub mod adapt;
 pub mod apply;
 pub mod capability;
 pub mod command;
+pub mod demand;
 pub mod dispatch;
 pub mod event;
+pub mod explain;
+pub mod health;
 pub mod ids;
 pub mod invariants;
 pub mod liveness;
 pub mod model;
 pub mod plan;
+pub mod policy;
 pub mod resources;
 pub mod seats;
 pub mod session;
 pub mod state;
 pub mod supervise;
+pub mod testing;
 pub mod time;
 pub mod worker;
 

@@ -1,32 +1,79 @@
-//! Which workers should exist, and where: the leader's decision, in three stages.
+//! Which workers should exist, and where: the leader's decision, in stages.
 //!
-//! 1. [`reconcile`] finds what the plan lacks and what it has too much of;
-//! 2. [`feasible`] says where a worker may stand;
-//! 3. [`rank`] says which of those places is best.
+//! 1. [`places`] follows the state: every place, what stands there, and in which order places are taken;
+//! 2. [`reconcile`] finds what is over, too much, or of the wrong size;
+//! 3. [`fixed`] gives sessions their fixed workers in the order of the policy, [`request`] finding the best place for each
+//!    and [`evict`] whoever has to leave for it;
+//! 4. [`share`] shares out what is spare.
+//!
+//! [`feasible`] is what holds whatever a policy says: `apply` checks it again.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, SessionId, WorkerId};
+use crate::resources::Resources;
 use crate::session::Failure;
 use crate::state::State;
 use crate::time::Millis;
+use crate::worker::Why;
+use cycle::Cycle;
+use places::Places;
 
+mod class;
+mod cycle;
+mod evict;
 pub mod feasible;
-mod rank;
+mod fixed;
+mod places;
 mod reconcile;
+mod request;
+mod share;
+pub(crate) mod weigh;
 
-/// The most workers one plan starts: the rest follows in the next cycle, so that a log entry stays small.
-const STARTS_MAX: usize = 256;
+/// The most changes one plan of a running mesh makes: the rest follows in the next cycle, so that a log entry stays small.
+pub const CHANGES_MAX: usize = 256;
+/// A session that lacked a fixed worker for so long has a place kept free for it: long enough that those who run may well
+/// have ended, short enough that a person who waits still does.
+pub const STARVES_AFTER: Millis = Millis(60_000);
 
-/// A change of the workers that should exist.
+/// Changes of the workers that should exist, in the order in which they are to be made. Each is checked again, alone,
+/// against the state it meets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Workers to give up.
-    pub stop: Vec<WorkerId>,
-    /// Workers to start.
-    pub start: Vec<Placement>,
+    /// First to last.
+    pub changes: Vec<Change>,
+}
+
+/// One change of the workers that should exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A worker goes now: its time to leave is over, or its room is needed and it is only kept warm.
+    Stop(WorkerId),
+    /// A worker that serves has to leave.
+    Leave {
+        /// Which.
+        worker: WorkerId,
+        /// At the latest then, since the Unix epoch.
+        until: Millis,
+        /// Why.
+        why: Why,
+    },
+    /// A worker that serves is given back, and stays loaded until its room is needed.
+    Return(WorkerId),
+    /// A worker that was given back serves again.
+    Revive(WorkerId),
+    /// A worker is given more or less.
+    Resize {
+        /// Which.
+        worker: WorkerId,
+        /// So much.
+        need: Resources,
+    },
+    /// A worker starts.
+    Start(Placement),
 }
 
 /// A worker that should be started.
@@ -37,46 +84,66 @@ pub struct Placement {
     /// Where.
     pub node: NodeId,
     /// On which of the node's devices.
-    pub device: alloc::string::String,
+    pub device: String,
 }
 
 impl Plan {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.stop.is_empty() && self.start.is_empty()
+        self.changes.is_empty()
+    }
+
+    /// The workers it starts.
+    pub fn starts(&self) -> impl Iterator<Item = &Placement> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Start(placement) => Some(placement),
+            _ => None,
+        })
     }
 }
 
-/// What should change now. First come, first served: the oldest session is filled first, and one that cannot be filled
-/// does not keep younger ones from what it cannot use.
-///
-/// Applying the plan and planning again at the same time gives an empty plan (a fixed point), as long as all that is
-/// lacking fits in one plan.
+/// The leader's planner: what it learnt of the state, kept from one cycle to the next so that a small change is planned
+/// in little time. It follows one state as that changes: another state needs another planner.
+#[derive(Debug, Default)]
+pub struct Planner {
+    places: Places,
+}
+
+impl Planner {
+    /// What should change now, at most so many changes; the rest follows in the next cycle.
+    ///
+    /// Applying the plan and planning again at the same time gives an empty plan (a fixed point), as long as all of it fits
+    /// in one plan.
+    pub fn plan(&mut self, state: &State, now: Millis, changes_max: usize) -> Plan {
+        // 1. What changed since the last cycle?
+        self.places.follow(state);
+        let mut cycle = Cycle::new(state, now, &mut self.places, changes_max);
+        // 2. What is over, too much, or of the wrong size?
+        reconcile::end_leaving(&mut cycle);
+        reconcile::give_back(&mut cycle);
+        reconcile::resize(&mut cycle);
+        // 3. What is promised: the fixed workers.
+        fixed::fill(&mut cycle);
+        // 4. What is spare.
+        share::share_out(&mut cycle);
+        Plan { changes: cycle.into_changes() }
+    }
+}
+
+/// What should change now, decided from nothing.
 pub fn plan(state: &State, now: Millis) -> Plan {
-    // 1. What is too much or lacks?
-    let difference = reconcile::difference(state);
-    let mut plan = Plan { stop: difference.surplus, start: Vec::new() };
-    // 2. Place one lacking worker after another on a copy that takes each placement in, so that the next one sees it.
-    let mut trial = rank::Trial::new(state, &plan.stop);
-    for (session, lacking) in difference.lacking {
-        for _ in 0..lacking {
-            if plan.start.len() == STARTS_MAX {
-                return plan;
-            }
-            // 3. The best of the places where it may stand; where there is none, the session waits.
-            let Some(placement) = trial.place(now, session) else {
-                break;
-            };
-            plan.start.push(placement);
-        }
-    }
-    plan
+    Planner::default().plan(state, now, CHANGES_MAX)
 }
 
-/// When planning again could give more without any change of state: the end of the first hold-off.
+/// When planning again could give more without any change of the state: a worker's time to leave is over, a hold-off ends,
+/// or a session has waited long.
 pub fn wake_at(state: &State, now: Millis) -> Option<Millis> {
-    let lacking = reconcile::difference(state).lacking;
-    let failures =
-        lacking.iter().filter_map(|(session, _)| state.sessions.get(session)).flat_map(|s| s.failures.values());
-    failures.filter(|failure| failure.holds(now)).map(Failure::until).min()
+    let leaving = state.index().leaving().map(|(until, _)| until).find(|until| *until > now);
+    let waiting = state.sessions.iter().filter(|(id, session)| state.index().serving(**id) < session.target());
+    let waiting = waiting.flat_map(|(_, session)| {
+        let hold_offs = session.failures.values().filter(|failure| failure.holds(now)).map(Failure::until);
+        let starves = session.starves_from(now).filter(|from| *from > now);
+        hold_offs.chain(starves)
+    });
+    waiting.chain(leaving).min()
 }

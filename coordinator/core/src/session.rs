@@ -2,16 +2,31 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::TEXT_BYTES_MAX;
+use crate::dispatch::retry::Retry;
 use crate::ids::NodeId;
 use crate::model::{ModelQuery, ModelRef};
-use crate::resources::Resources;
+use crate::plan::STARVES_AFTER;
+use crate::policy::PolicyName;
+use crate::resources::{AMOUNT_MAX, Resources};
 use crate::time::Millis;
 
-/// The most fixed workers one session may ask for.
-pub const FIXED_MAX: u32 = 4096;
+/// The most workers one session may ask for.
+pub const WORKERS_MAX: u32 = 4096;
+/// The highest priority.
+pub const PRIORITY_MAX: u8 = 100;
+/// What a session has that asks for none: the middle, so that there is room on both sides.
+pub const PRIORITY_DEFAULT: u8 = 50;
+/// The largest share: a hundred to one is as uneven as ten workers can be divided, and this leaves room.
+pub const SHARE_MAX: u32 = 1000;
+/// What a worker that has to leave may take to finish, unless its session says otherwise: many times what one picture takes.
+pub const GRACE_DEFAULT: Millis = Millis(2_000);
+/// The longest grace a session may ask for: a checkpoint of a long task, not a way never to leave.
+pub const GRACE_MAX: Millis = Millis(600_000);
 /// How long a node is passed over for a session after a worker of it could not be kept there. Each failure in a row
 /// doubles it, up to [`HOLD_OFF_DOUBLINGS_MAX`] times: long enough not to spin, short enough to heal unattended.
 pub const HOLD_OFF: Millis = Millis(5_000);
@@ -23,32 +38,78 @@ pub const HOLD_OFF_DOUBLINGS_MAX: u32 = 6;
 pub struct SessionSpec {
     /// The model its tasks go to.
     pub model: ModelQuery,
-    /// Workers started, and their model loaded, before any task comes.
-    pub fixed: u32,
-    /// What one worker needs.
-    pub need: Resources,
     /// The way the model is run, by name.
     pub target: String,
+    /// What one worker needs; the least, where [`Self::need_max`] lets it grow.
+    pub need: Resources,
+    /// Up to what a worker's reservation may follow its measured use. None: the need is what it gets.
+    pub need_max: Option<Resources>,
+    /// Workers started, and their model loaded, before any task comes.
+    pub fixed: u32,
+    /// Its part of what is spare, against those of other sessions with pending tasks. 0: it takes none.
+    pub share: u32,
+    /// The most workers it may have with its share.
+    pub max: u32,
+    /// 0 to [`PRIORITY_MAX`]; higher goes first, where the policy looks at it.
+    pub priority: u8,
+    /// The rules it is placed by; those of the mesh where it names none.
+    pub policy: Option<PolicyName>,
+    /// What of the places where it stands it keeps to itself; what its policy says where it names none.
+    pub hold: Option<Hold>,
+    /// How often and where a failed task of it is tried again.
+    pub retry: Retry,
+    /// How long a worker of it that has to leave may go on, to finish or to write a checkpoint.
+    pub grace: Millis,
+    /// Refuse the session at once where no node could ever hold a worker of it, in place of waiting for one that can.
+    pub refuse_unfit: bool,
     /// A number that the client drew: asked again with the same number, because no answer came, the mesh still makes one
     /// session. Without one, each request makes its own.
     pub claim: Option<u64>,
 }
 
-/// A session that the mesh has taken in.
+/// What of a place a session keeps to itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// Nothing: others may stand beside it.
+    #[default]
+    Nothing,
+    /// Each device on which it stands.
+    Device,
+    /// Each node on which it stands.
+    Node,
+    /// A device for each of its workers, shared with nobody, not even with another worker of its own.
+    EachDevice,
+    /// One device by name, which is its own while it stands there; it stands nowhere else.
+    Named {
+        /// Whose device.
+        node: NodeId,
+        /// Which.
+        device: String,
+    },
+}
+
+/// A session that the mesh has taken in: what was asked, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
+    /// What was asked.
+    pub spec: SessionSpec,
     /// The model, pinned to a version when the session was created.
     pub model: ModelRef,
-    /// See [`SessionSpec::fixed`].
-    pub fixed: u32,
-    /// See [`SessionSpec::need`].
-    pub need: Resources,
-    /// See [`SessionSpec::target`].
-    pub target: String,
-    /// See [`SessionSpec::claim`].
-    pub claim: Option<u64>,
+    /// The policy, pinned when the session was created.
+    pub policy: PolicyName,
+    /// What it keeps to itself, settled when the session was created.
+    pub hold: Hold,
     /// When it was created, in time since the Unix epoch.
     pub created: Millis,
+    /// What a worker of it is given now: the need, or what its measured use made of that.
+    pub reserved: Resources,
+    /// How many workers its pending tasks could keep busy, by the last word of the gateways.
+    pub wanted: u32,
+    /// Workers that were taken from it for a higher priority, and not yet made up for.
+    pub evicted: u32,
+    /// Since when it has fewer than its fixed workers; none while it has them.
+    pub lacking_since: Option<Millis>,
     /// Nodes on which its workers failed of late.
     pub failures: BTreeMap<NodeId, Failure>,
 }
@@ -62,6 +123,104 @@ pub struct Failure {
     pub at: Millis,
     /// What the node said.
     pub reason: String,
+}
+
+impl SessionSpec {
+    /// One fixed worker of this need, and everything else as it is where nothing is asked.
+    pub fn of(model: ModelQuery, target: &str, need: Resources) -> Self {
+        Self {
+            model,
+            target: target.into(),
+            need,
+            need_max: None,
+            fixed: 1,
+            share: 0,
+            max: 0,
+            priority: PRIORITY_DEFAULT,
+            policy: None,
+            hold: None,
+            retry: Retry::default(),
+            grace: GRACE_DEFAULT,
+            refuse_unfit: false,
+            claim: None,
+        }
+    }
+
+    /// What is wrong with its numbers, for people.
+    pub fn check(&self) -> Result<(), String> {
+        let most = self.need_max.as_ref().unwrap_or(&self.need);
+        let why = if self.fixed == 0 && self.share == 0 {
+            String::from("it asks for no worker and no share; give --fixed or --share 1 or more")
+        } else if self.fixed > WORKERS_MAX || self.max > WORKERS_MAX {
+            alloc::format!("it asks for {} workers; the most is {WORKERS_MAX}", self.fixed.max(self.max))
+        } else if self.share > 0 && self.max <= self.fixed {
+            String::from("it has a share of what is spare and no room for it; give --max more than --fixed")
+        } else if self.share == 0 && self.max > self.fixed {
+            String::from("it may have more than its fixed workers and has no share to get them by; give --share")
+        } else if self.share > SHARE_MAX {
+            alloc::format!("its share is {}; the most is {SHARE_MAX}", self.share)
+        } else if self.priority > PRIORITY_MAX {
+            alloc::format!("its priority is {}; the highest is {PRIORITY_MAX}", self.priority)
+        } else if self.need.cpu_millicores == 0 || self.need.memory_bytes == 0 {
+            String::from("a worker needs some cpu and some memory; give --cpu and --memory above zero")
+        } else if !self.need.within_bounds() || !most.within_bounds() {
+            alloc::format!("a need is beyond all machines (more than {AMOUNT_MAX} of anything), or has too many names")
+        } else if !self.need.fits(most) {
+            String::from("its need may not grow below where it begins: --cpu-max or --memory-max is below the need")
+        } else if self.grace > GRACE_MAX {
+            alloc::format!("its grace is {}; the longest is {GRACE_MAX}", self.grace)
+        } else if self.target.len() > TEXT_BYTES_MAX {
+            String::from("no target has so long a name")
+        } else if matches!(&self.hold, Some(Hold::Named { device, .. }) if device.len() > TEXT_BYTES_MAX) {
+            String::from("no device has so long a name")
+        } else {
+            return self.retry.check();
+        };
+        Err(why)
+    }
+}
+
+impl Session {
+    /// The most workers it may have, whatever is spare.
+    pub fn workers_max(&self) -> u32 {
+        self.spec.fixed.max(self.spec.max)
+    }
+
+    /// From when on it has lacked a fixed worker for so long that a place is kept free for it; none where it lacks none. What
+    /// lies further ahead than clocks may reasonably differ was stamped by a leader whose clock was wrong, and says nothing.
+    pub fn starves_from(&self, now: Millis) -> Option<Millis> {
+        let since = self.lacking_since?;
+        Some(if since.since(now) > HOLD_OFF { now } else { since + STARVES_AFTER })
+    }
+
+    /// How many workers it should have, where there is room: the fixed ones, and what its tasks could keep busy.
+    pub fn target(&self) -> u32 {
+        self.wanted.min(self.workers_max()).max(self.spec.fixed)
+    }
+}
+
+impl Hold {
+    /// Whether a device where it stands is closed to other sessions.
+    pub fn keeps_device(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
+    /// Whether a node where it stands is closed to other sessions.
+    pub fn keeps_node(&self) -> bool {
+        matches!(self, Self::Node)
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::Device => f.write_str("its devices"),
+            Self::Node => f.write_str("its nodes"),
+            Self::EachDevice => f.write_str("a device for each worker"),
+            Self::Named { node, device } => write!(f, "device '{device}' of node {node}"),
+        }
+    }
 }
 
 impl Failure {

@@ -10,7 +10,7 @@ use alloc::string::String;
 use crate::ids::{NodeId, WorkerId};
 use crate::state::State;
 use crate::time::Millis;
-use crate::worker::{WorkerReport, WorkerStatus};
+use crate::worker::{Duty, Worker, WorkerReport, WorkerStatus};
 
 /// How often a worker's process is started again here before the plan is asked to look elsewhere: once may be an
 /// accident, three times in a row is the device or the model.
@@ -21,6 +21,8 @@ pub const RESTART_DELAY: Millis = Millis(100);
 pub const STEADY_AFTER: Millis = Millis(30_000);
 /// How long a report may stay without effect on the replicated state before it is sent again.
 pub const REPORT_AGAIN_AFTER: Millis = Millis(1_000);
+/// The least work at stake that is told of: what is lost with less is done again before anybody misses it.
+pub const STAKE_LEAST: Millis = Millis(1_000);
 
 /// What the agent learnt of one of its worker processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,12 @@ pub enum WorkerEvent {
         /// Why, for people.
         reason: String,
     },
+    /// The system ended its process because it used more memory than there was.
+    OutOfMemory,
+    /// It has finished what it had, as [`Action::Finish`] asked.
+    Finished,
+    /// Work of so much time would be lost with it now.
+    Stake(Millis),
 }
 
 /// What the agent should do next.
@@ -46,6 +54,10 @@ pub enum Action {
     Start(WorkerId),
     /// End its process.
     Stop(WorkerId),
+    /// It has to leave: say when no attempt of it is under way any more.
+    Finish(WorkerId),
+    /// It may stay after all.
+    Resume(WorkerId),
     /// Tell the leader.
     Report(WorkerId, WorkerReport),
 }
@@ -60,10 +72,16 @@ pub struct Supervisor {
 #[derive(Debug)]
 struct Local {
     planned: bool,
+    /// Whether it has to leave. One that is kept warm goes on as it is: only gateways care.
+    leaving: bool,
+    finish: Finish,
     phase: Phase,
     crashes: u32,
+    /// Work that would be lost with it now.
+    stake: Millis,
     /// What the replicated state holds of it.
     known: WorkerStatus,
+    known_stake: Millis,
     reported: Option<(WorkerReport, Millis)>,
 }
 
@@ -74,7 +92,16 @@ enum Phase {
     Starting,
     Ready(Millis),
     Stopping,
-    GivenUp(String),
+    /// No process, and none will be; this is what is to be said of it.
+    GivenUp(WorkerReport),
+}
+
+/// How far a worker is with leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finish {
+    NotAsked,
+    Asked,
+    Done,
 }
 
 impl Supervisor {
@@ -88,10 +115,8 @@ impl Supervisor {
         for local in self.workers.values_mut() {
             local.planned = false;
         }
-        for (id, worker) in state.workers.iter().filter(|(_, worker)| worker.node == self.node) {
-            let local = self.workers.entry(*id).or_insert_with(|| Local::new(now));
-            local.planned = true;
-            local.known = worker.status;
+        for (id, worker) in state.workers_on(self.node) {
+            self.workers.entry(id).or_insert_with(|| Local::new(now)).see(worker);
         }
     }
 
@@ -101,15 +126,19 @@ impl Supervisor {
         match (event, &local.phase) {
             (WorkerEvent::Ready, Phase::Starting) => local.phase = Phase::Ready(now),
             (WorkerEvent::Unusable { reason }, Phase::Starting | Phase::Ready(_)) => {
-                local.phase = Phase::GivenUp(reason);
+                local.give_up(WorkerReport::Failed { reason });
             }
+            (WorkerEvent::OutOfMemory, Phase::Starting | Phase::Ready(_)) => local.give_up(WorkerReport::OutOfMemory),
+            (WorkerEvent::Finished, Phase::Ready(_)) if local.finish == Finish::Asked => local.finish = Finish::Done,
+            (WorkerEvent::Stake(length), Phase::Ready(_)) => local.stake = length,
             (WorkerEvent::Exited { reason }, Phase::Starting | Phase::Ready(_)) => local.crashed(now, &reason),
             // It was told to end, so that is no crash, whichever way it went.
-            (WorkerEvent::Exited { .. } | WorkerEvent::Unusable { .. }, Phase::Stopping) => {
-                local.phase = Phase::Waiting(now);
+            (WorkerEvent::Exited { .. } | WorkerEvent::Unusable { .. } | WorkerEvent::OutOfMemory, Phase::Stopping) => {
+                local.lose_process(Phase::Waiting(now));
             }
-            // News of a process that is gone, or that is about to go.
-            (WorkerEvent::Ready, _) | (_, Phase::Waiting(_) | Phase::GivenUp(_)) => {}
+            // News of a process that is gone, or that is about to go, or of a finish that nobody waits for any more.
+            (WorkerEvent::Ready | WorkerEvent::Finished | WorkerEvent::Stake(_), _)
+            | (_, Phase::Waiting(_) | Phase::GivenUp(_)) => {}
         }
     }
 
@@ -127,21 +156,50 @@ impl Supervisor {
 
 impl Local {
     fn new(now: Millis) -> Self {
-        Self { planned: true, phase: Phase::Waiting(now), crashes: 0, known: WorkerStatus::Starting, reported: None }
+        Self {
+            planned: true,
+            leaving: false,
+            finish: Finish::NotAsked,
+            phase: Phase::Waiting(now),
+            crashes: 0,
+            stake: Millis(0),
+            known: WorkerStatus::Starting,
+            known_stake: Millis(0),
+            reported: None,
+        }
+    }
+
+    fn see(&mut self, worker: &Worker) {
+        self.planned = true;
+        self.leaving = matches!(worker.duty, Duty::Leaving { .. });
+        self.known = worker.status;
+        self.known_stake = worker.at_stake;
     }
 
     fn has_process(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Ready(_) | Phase::Stopping)
     }
 
+    fn give_up(&mut self, report: WorkerReport) {
+        self.lose_process(Phase::GivenUp(report));
+    }
+
+    /// What a process had is lost with it.
+    fn lose_process(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.stake = Millis(0);
+        self.finish = Finish::NotAsked;
+    }
+
     fn crashed(&mut self, now: Millis, reason: &str) {
         let steady = matches!(self.phase, Phase::Ready(since) if now.since(since) >= STEADY_AFTER);
         self.crashes = if steady { 1 } else { self.crashes + 1 };
-        self.phase = if self.crashes > RESTARTS_MAX {
-            Phase::GivenUp(format!("it ended {} times in a row; the last time: {reason}", self.crashes))
+        if self.crashes > RESTARTS_MAX {
+            let reason = format!("it ended {} times in a row; the last time: {reason}", self.crashes);
+            self.give_up(WorkerReport::Failed { reason });
         } else {
-            Phase::Waiting(now + Millis(RESTART_DELAY.0 << (self.crashes - 1)))
-        };
+            self.lose_process(Phase::Waiting(now + Millis(RESTART_DELAY.0 << (self.crashes - 1))));
+        }
     }
 
     fn next_action(&mut self, now: Millis, id: WorkerId) -> Option<Action> {
@@ -150,9 +208,18 @@ impl Local {
                 self.phase = Phase::Stopping;
                 return Some(Action::Stop(id));
             }
-            Phase::Waiting(at) if at <= now => {
+            // One that has to leave is not started for that.
+            Phase::Waiting(at) if at <= now && !self.leaving => {
                 self.phase = Phase::Starting;
                 return Some(Action::Start(id));
+            }
+            Phase::Ready(_) if self.leaving && self.finish == Finish::NotAsked => {
+                self.finish = Finish::Asked;
+                return Some(Action::Finish(id));
+            }
+            Phase::Ready(_) if !self.leaving && self.finish != Finish::NotAsked => {
+                self.finish = Finish::NotAsked;
+                return Some(Action::Resume(id));
             }
             _ => {}
         }
@@ -170,17 +237,31 @@ impl Local {
     /// What the replicated state does not yet know.
     fn due_report(&self) -> Option<WorkerReport> {
         let status = match &self.phase {
-            Phase::GivenUp(reason) => return Some(WorkerReport::Failed { reason: reason.clone() }),
-            Phase::Waiting(_) | Phase::Starting => WorkerStatus::Starting,
-            Phase::Ready(_) => WorkerStatus::Ready,
+            Phase::GivenUp(report) => return Some(report.clone()),
             Phase::Stopping => return None,
+            // Without a process, or without a loaded model, there is nothing to finish.
+            Phase::Waiting(_) | Phase::Starting if self.leaving => return Some(WorkerReport::Left),
+            Phase::Waiting(_) | Phase::Starting => WorkerStatus::Starting,
+            Phase::Ready(_) if self.leaving && self.finish == Finish::Done => return Some(WorkerReport::Left),
+            Phase::Ready(_) => WorkerStatus::Ready,
         };
-        (status != self.known).then_some(WorkerReport::Status(status))
+        let stake = || self.due_stake().map(WorkerReport::AtStake);
+        if status == self.known { stake() } else { Some(WorkerReport::Status(status)) }
+    }
+
+    /// Work at stake is told when it has doubled, from [`STAKE_LEAST`] on, and when there is none any more.
+    fn due_stake(&self) -> Option<Millis> {
+        let doublings = self.stake.0.checked_div(STAKE_LEAST.0).and_then(u64::checked_ilog2);
+        // Told as the last doubling it reached, so that it is the same word until it reaches the next.
+        let stake = doublings.map_or(Millis(0), |doublings| Millis(STAKE_LEAST.0 << doublings));
+        let is_over = stake == Millis(0) && self.known_stake > Millis(0);
+        let has_doubled = stake > Millis(0) && stake.0 >= self.known_stake.0.saturating_mul(2);
+        (is_over || has_doubled).then_some(stake)
     }
 
     fn wake_at(&self) -> Option<Millis> {
         let start = match self.phase {
-            Phase::Waiting(at) => Some(at),
+            Phase::Waiting(at) if !self.leaving => Some(at),
             _ => None,
         };
         let report = self.due_report().and(self.reported.as_ref()).map(|(_, at)| *at + REPORT_AGAIN_AFTER);

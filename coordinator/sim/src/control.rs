@@ -11,13 +11,17 @@ use crate::chance::Chance;
 use leader::Lead;
 use machine::Machine;
 
-mod check;
-mod draw;
+pub(crate) mod check;
+pub(crate) mod draw;
 mod faults;
 mod healing;
 mod leader;
 mod log;
 mod machine;
+mod people;
+mod planned;
+mod reports;
+mod seats;
 
 /// How long the safety phase is, in virtual time: some hundred faults, and hold-offs that grow and end.
 const FAULTS_FOR: Millis = Millis(300_000);
@@ -49,6 +53,8 @@ enum Happening {
     Elect,
     /// Something goes wrong.
     Fault,
+    /// The load changes.
+    Load,
 }
 
 /// What was committed, and what the first replica made of it.
@@ -79,6 +85,17 @@ struct World {
     is_healing: bool,
     /// On which nodes the workers of which sessions never become ready, while things go wrong.
     poisoned: BTreeSet<(SessionId, NodeId)>,
+    /// Devices on which attempts fail.
+    bad_devices: BTreeSet<(NodeId, String)>,
+    evictions: Evictions,
+}
+
+/// Workers that were told to leave since something last came from outside.
+#[derive(Debug, Default)]
+struct Evictions {
+    told: usize,
+    /// The most workers there were since.
+    workers: usize,
 }
 
 /// Runs this world from a seed.
@@ -115,12 +132,19 @@ impl World {
             newest_worker: WorkerId(0),
             is_healing: false,
             poisoned: BTreeSet::new(),
+            bad_devices: BTreeSet::new(),
+            evictions: Evictions::default(),
         };
         world.after(Millis(0), Happening::Elect);
         for id in 1..=count {
             world.after(Millis(id * 50), Happening::Tick(NodeId(id)));
         }
+        for name in draw::MODELS {
+            let spec = draw::session::model_of(name);
+            world.after(Millis(800), Happening::Proposal(Command::ModelAdd(spec)));
+        }
         world.after(Millis(1_000), Happening::Fault);
+        world.after(Millis(1_500), Happening::Load);
         world
     }
 
@@ -161,6 +185,7 @@ impl World {
             Happening::Process { node, worker, birth, event } => self.process(node, worker, birth, &event),
             Happening::Elect => self.elect(),
             Happening::Fault => self.fault(),
+            Happening::Load => self.load(),
         }
     }
 

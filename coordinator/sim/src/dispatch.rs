@@ -1,7 +1,10 @@
-//! One gateway under faults: workers that vanish, come back, answer late, twice or after they were given up; clients that
-//! submit twice, out of order, too much, or go away. What should come of it is known from [`expected`].
+//! One gateway under faults: workers that vanish, leave, come back, fail, answer late, twice or after they were given up;
+//! clients that submit twice, out of order, too much, or go away. What should come of it is known from [`expected`].
 
-use skein_core::dispatch::{Dispatcher, Limits, Outcome, TaskId};
+use std::collections::BTreeMap;
+
+use skein_core::dispatch::retry::Retry;
+use skein_core::dispatch::{Dispatcher, Limits, TaskId};
 use skein_core::{Millis, Sequence, StreamId, WorkerId};
 
 use crate::Report;
@@ -10,6 +13,7 @@ use expected::Expected;
 
 mod expected;
 mod healing;
+mod workers;
 
 /// Steps of the safety phase: enough for every kind of fault to meet every other in most runs.
 const STEPS: u64 = 2_000;
@@ -17,7 +21,7 @@ const STEPS: u64 = 2_000;
 const STREAMS: u64 = 4;
 const WORKERS: u64 = 5;
 /// Each time a stream is opened again its client counts attempts from above all that it may have used before.
-const ATTEMPTS_AN_OPENING: u32 = 64;
+const ATTEMPTS_AN_OPENING: u32 = 4096;
 
 /// An attempt that some worker works on, whether the gateway still waits for it or not.
 #[derive(Clone, Debug)]
@@ -32,25 +36,32 @@ struct Flying {
 struct World {
     chance: Chance,
     now: Millis,
-    dispatcher: Dispatcher<u64, u64>,
+    dispatcher: Dispatcher<u64, u64, u64>,
     expected: Expected,
     flying: Vec<Flying>,
     /// How often streams were opened; every payload says under which opening it was submitted.
     openings: u32,
+    /// The last event seen, and how many of each kind.
+    event_seen: u64,
+    told: BTreeMap<&'static str, u64>,
 }
 
 /// Runs this world from a seed.
 pub fn run(seed: u64) -> Report {
     let mut chance = Chance::new(seed ^ 0xd15b);
     let tasks_max = chance.index(30) + 2;
-    let limits = Limits { tasks_max, streams_max: 3, attempts_max: chance.small(1..5) };
+    let limits = Limits { tasks_max, streams_max: 3, losses_max: chance.small(1..5) };
+    let back_off = Millis(chance.pick([0, 5, 50]).unwrap_or(0));
+    let retry = Retry { local: chance.small(0..3), hosts: chance.small(0..4), back_off };
     let mut world = World {
         chance,
         now: Millis(0),
-        dispatcher: Dispatcher::new(limits),
-        expected: Expected::new(limits),
+        dispatcher: Dispatcher::new(limits, retry),
+        expected: Expected::new(limits, retry),
         flying: Vec::new(),
         openings: 0,
+        event_seen: 0,
+        told: BTreeMap::new(),
     };
     let mut steps = 0;
     while steps < STEPS && !world.chance.is_over() {
@@ -69,9 +80,11 @@ impl World {
             0..5 => self.open(),
             5..7 => self.close(),
             7..35 => self.submit(),
-            35..43 => self.attach(),
-            43..48 => self.lose(),
-            48..80 => self.answer(),
+            35..42 => self.attach(),
+            42..45 => self.lose(),
+            45..48 => self.leave(),
+            48..53 => self.checkpoint(),
+            53..80 => self.answer(),
             80..97 => self.deliver(),
             97..99 => self.answer_nonsense(),
             _ if self.chance.percent(20) => self.fail_all(),
@@ -123,8 +136,10 @@ impl World {
     fn submit_one(&mut self, id: TaskId) {
         let payload = (u64::from(self.openings) << 32) | id.sequence.0;
         let attempt_first = self.openings * ATTEMPTS_AN_OPENING;
-        let submitted = self.dispatcher.submit(id, attempt_first, payload);
-        let should = self.expected.submit(id, attempt_first, payload);
+        // Mostly equals, as with most clients.
+        let priority = if self.chance.percent(70) { 50 } else { u8::try_from(self.chance.number(0..101)).unwrap_or(0) };
+        let submitted = self.dispatcher.submit(id, attempt_first, priority, payload);
+        let should = self.expected.submit(id, attempt_first, priority, payload);
         self.chance.check(submitted == should, || format!("{id:?} submitted: {submitted:?}, should be {should:?}"));
         self.chance.count(match submitted {
             Ok(()) if self.expected.is_overfull() => "task_taken_in_its_turn_when_full",
@@ -135,75 +150,10 @@ impl World {
         });
     }
 
-    fn attach(&mut self) {
-        let worker = WorkerId(1 + self.chance.number(0..WORKERS));
-        let credits = self.chance.small(0..5);
-        self.dispatcher.on_worker(worker, credits);
-        self.expected.attach(worker, credits);
-        self.chance.count("worker_attached");
-    }
-
-    fn lose(&mut self) {
-        let worker = WorkerId(1 + self.chance.number(0..WORKERS));
-        self.dispatcher.on_lost(worker);
-        let (again, given_up) = self.expected.lose(worker);
-        (0..again).for_each(|_| self.chance.count("attempt_lost_and_run_again"));
-        (0..given_up).for_each(|_| self.chance.count("task_failed_after_its_attempts"));
-        self.chance.count("worker_lost");
-    }
-
-    /// Some worker answers something it once got, perhaps long after it was given up, perhaps not for the last time.
-    fn answer(&mut self) {
-        if self.flying.is_empty() {
-            return;
-        }
-        let at = self.chance.index(self.flying.len());
-        let Flying { worker, task, attempt, payload } = self.flying[at].clone();
-        if self.chance.percent(15) {
-            self.chance.count("answer_doubled");
-        } else {
-            self.flying.swap_remove(at);
-        }
-        let outcome =
-            if self.chance.percent(90) { Outcome::Done(payload) } else { Outcome::Failed("it cannot be".into()) };
-        self.answer_with(worker, task, attempt, outcome);
-    }
-
-    fn answer_nonsense(&mut self) {
-        let worker = WorkerId(self.chance.number(0..WORKERS + 2));
-        if let Some(other) = self.chance.pick(self.flying.clone()) {
-            // As if it had been asked in the other's place.
-            self.answer_with(worker, other.task, other.attempt, Outcome::Done(0));
-        }
-        let task = TaskId { stream: self.any_stream(), sequence: Sequence(self.chance.number(0..40)) };
-        // No attempt has this number: all begin above.
-        self.answer_with(worker, task, 0, Outcome::Done(0));
-    }
-
-    fn answer_with(&mut self, worker: WorkerId, task: TaskId, attempt: u32, outcome: Outcome<u64>) {
-        let should = self.expected.answer(worker, task, attempt, &outcome);
-        let taken = self.dispatcher.on_result(self.now, worker, task, attempt, outcome);
-        let what = || format!("attempt {attempt} of {task:?} by worker {worker}: taken {taken}, should be {should}");
-        self.chance.check(taken == should, what);
-        self.chance.count(if taken { "answer_taken" } else { "answer_fenced" });
-    }
-
     fn fail_all(&mut self) {
         self.dispatcher.fail_all("the session ended");
         self.expected.fail_all("the session ended");
         self.chance.count("session_failed_all");
-    }
-
-    fn send(&mut self) {
-        while let Some(send) = self.dispatcher.next_send(self.now) {
-            let wrong = self.expected.send(&send);
-            self.chance.check(wrong.is_none(), || format!("{send:?}: {}", wrong.unwrap_or_default()));
-            let (worker, task, attempt, payload) = (send.worker, send.task, send.attempt, send.payload);
-            self.flying.push(Flying { worker, task, attempt, payload });
-            self.chance.count("attempt_sent");
-        }
-        let idle = self.expected.could_send();
-        self.chance.check(!idle, || "a task waits though a worker has a credit".into());
     }
 
     /// The caller takes some of what is ready, or all.
@@ -226,6 +176,14 @@ impl World {
         self.chance.check(found.is_empty(), || found.join("; "));
         let found = self.expected.differences(&self.dispatcher);
         self.chance.check(found.is_empty(), || found.join("; "));
+        for event in self.dispatcher.events_since(self.event_seen) {
+            self.event_seen += 1;
+            let (is, should) = (event.sequence, self.event_seen);
+            self.chance.check(is == should, || format!("event {is}, should be {should}"));
+            *self.told.entry(expected::kind(&event.change)).or_default() += 1;
+        }
+        let wrong = self.expected.wrongly_told(&self.told);
+        self.chance.check(wrong.is_none(), || wrong.unwrap_or_default());
     }
 
     fn any_stream(&mut self) -> StreamId {

@@ -1,12 +1,14 @@
 //! Replays the decisions of a mesh under faults, from a seed.
 //!
 //! The code under test is the real `skein-core`; everything around it (clocks, network, processes, clients) is simulated
-//! here in virtual time, from one seeded source of chance. Two worlds stand apart, as in the agent:
+//! here in virtual time, from one seeded source of chance. Three worlds stand apart, the first two as
+//! in the agent:
 //!
 //! - [`control`]: the replicated state, its leader, and every node's supervisor;
-//! - [`dispatch`]: one gateway, its clients and its workers.
+//! - [`dispatch`]: one gateway, its clients and its workers;
+//! - [`scarce`]: a mesh with too little for everybody, without faults: shares over time, and nobody starves.
 //!
-//! Each runs through a safety phase, in which anything may go wrong and the invariants must hold after every step, and a
+//! Each of the first two runs through a safety phase, in which anything may go wrong and the invariants must hold after every step, and a
 //! healing phase, in which nothing goes wrong any more and everything must come right within a bounded time.
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use chance::Chance;
 mod chance;
 pub mod control;
 pub mod dispatch;
+pub mod scarce;
 
 /// What happened in one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +35,16 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
-/// Runs both worlds from one seed.
+/// Runs all worlds from one seed.
 pub fn run(seed: u64) -> Report {
     let mut report = control::run(seed);
-    let dispatch = dispatch::run(seed);
-    report.steps += dispatch.steps;
-    report.virtual_ms += dispatch.virtual_ms;
-    report.violations.extend(dispatch.violations);
-    for (kind, count) in dispatch.counts {
-        *report.counts.entry(kind).or_default() += count;
+    for other in [dispatch::run(seed), scarce::run(seed)] {
+        report.steps += other.steps;
+        report.virtual_ms += other.virtual_ms;
+        report.violations.extend(other.violations);
+        for (kind, count) in other.counts {
+            *report.counts.entry(kind).or_default() += count;
+        }
     }
     report
 }

@@ -15,6 +15,8 @@ pub struct Ledger {
     pub dropped: u64,
     /// Attempts that were lost with their worker; each was tried again or made its task fail.
     pub lost_attempts: u64,
+    /// Attempts that failed where the task was not to blame; each was tried again or made its task fail.
+    pub failed_attempts: u64,
     /// Answers that came from an attempt that was no longer the newest, and were not delivered.
     pub fenced: u64,
 }

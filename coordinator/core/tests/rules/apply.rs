@@ -1,9 +1,10 @@
 //! What is taken, what is refused, and what is told of it.
 
-use skein_core::capability::{Device, DeviceKind, NodeSpec, TEXT_BYTES_MAX};
+use skein_core::capability::{Device, DeviceKind, Heat, NodeSpec, TEXT_BYTES_MAX};
 use skein_core::model::{FILE_BYTES_MAX, MANIFEST_BYTES_MAX, ModelQuery, ModelRef, ModelSpec};
-use skein_core::plan::{Placement, Plan};
-use skein_core::session::{FIXED_MAX, SessionSpec};
+use skein_core::plan::{Change, Placement, Plan};
+use skein_core::resources::AMOUNT_MAX;
+use skein_core::session::{SessionSpec, WORKERS_MAX};
 use skein_core::worker::{REASON_BYTES_MAX, WorkerReport, WorkerStatus};
 use skein_core::{Command, Event, MeshId, Millis, NodeId, Refusal, Resources, SessionId, WorkerId};
 
@@ -56,7 +57,7 @@ fn a_description_out_of_bounds_is_refused() {
 #[test]
 fn two_devices_of_one_name_are_refused() {
     let mut spec = node(A, 4);
-    spec.capability.devices.push(Device { offers: cores(1), ..spec.capability.devices[0].clone() });
+    spec.capability.devices.push(Device { heat: Heat::Hot, ..spec.capability.devices[0].clone() });
     assert_eq!(Mesh::founded().refusal(Command::NodeJoin(spec)), Refusal::NodeOutOfBounds);
 }
 
@@ -66,7 +67,7 @@ fn a_node_that_goes_down_takes_its_workers_out_of_the_plan() {
     let id = mesh.session(2);
     mesh.plan();
     mesh.wait(10);
-    let gone = Event::WorkerRemoved { worker: WorkerId(1), reason: "its node is down".into() };
+    let gone = Event::WorkerRemoved { worker: WorkerId(1), session: id, reason: "its node is down".into() };
     assert_eq!(mesh.apply(Command::NodeDown(A)), [Event::NodeDown(A), gone]);
     assert_eq!(mesh.nodes_of(id), [B]);
     assert_eq!(mesh.state.nodes[&A].since, mesh.now);
@@ -144,11 +145,11 @@ fn numbers_that_make_no_sense_are_refused_at_the_door() {
         matches!(mesh.refusal(Command::SessionCreate(spec)), Refusal::BadSession(_))
     };
     assert!(create(|spec| spec.fixed = 0));
-    assert!(create(|spec| spec.fixed = FIXED_MAX + 1));
+    assert!(create(|spec| spec.fixed = WORKERS_MAX + 1));
     assert!(create(|spec| spec.need.cpu_millicores = 0));
     assert!(create(|spec| spec.need.memory_bytes = 0));
-    assert!(create(|spec| spec.target = "t".repeat(81)));
-    mesh.session(FIXED_MAX);
+    assert!(create(|spec| spec.target = "t".repeat(TEXT_BYTES_MAX + 1)));
+    mesh.session(WORKERS_MAX);
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn a_session_that_ends_takes_its_workers_along_and_its_id_is_not_used_again() {
     let mut mesh = Mesh::of(&[(A, 4)]);
     let (first, second) = (mesh.session(1), mesh.session(1));
     mesh.plan();
-    let gone = Event::WorkerRemoved { worker: WorkerId(2), reason: "its session ended".into() };
+    let gone = Event::WorkerRemoved { worker: WorkerId(2), session: second, reason: "its session ended".into() };
     assert_eq!(mesh.apply(Command::SessionEnd(second)), [Event::SessionEnded(second), gone]);
     assert_eq!(mesh.refusal(Command::SessionEnd(second)), Refusal::NoSession(second));
     assert_eq!(mesh.nodes_of(first), [A]);
@@ -175,7 +176,7 @@ fn a_worker_is_reported_by_its_own_node_only() {
     let said = |node, worker| Command::WorkerReport { node, worker, report: status.clone() };
     assert_eq!(mesh.refusal(said(B, worker)), Refusal::NoWorker(worker));
     assert_eq!(mesh.refusal(said(A, WorkerId(9))), Refusal::NoWorker(WorkerId(9)));
-    assert_eq!(mesh.apply(said(A, worker)), [Event::WorkerChanged(worker)]);
+    assert_eq!(mesh.apply(said(A, worker)), [Event::WorkerChanged { worker, status: WorkerStatus::Ready }]);
     assert_eq!(mesh.apply(said(A, worker)), [], "no news");
     assert_eq!(mesh.state.workers[&worker].status, WorkerStatus::Ready);
 }
@@ -187,7 +188,7 @@ fn a_failure_is_told_with_its_reason_and_counted_in_a_row() {
     for times in 1..=3 {
         mesh.plan();
         let worker = mesh.state.last_worker;
-        let gone = Event::WorkerRemoved { worker, reason: "no such operator".into() };
+        let gone = Event::WorkerRemoved { worker, session: id, reason: "no such operator".into() };
         assert_eq!(mesh.failed(worker, "no such operator"), [gone]);
         let failure = &mesh.state.sessions[&id].failures[&A];
         assert_eq!((failure.times, failure.at, failure.reason.as_str()), (times, mesh.now, "no such operator"));
@@ -224,16 +225,18 @@ fn what_no_longer_holds_of_a_plan_is_refused_alone() {
         at(id, B, "cpu"),
         at(id, B, "cpu"),
     ];
-    let events = mesh.apply(Command::Plan(Plan { stop: vec![WorkerId(77)], start }));
+    let changes = std::iter::once(Change::Stop(WorkerId(77))).chain(start.into_iter().map(Change::Start)).collect();
+    let events = mesh.apply(Command::Plan(Plan { changes }));
     let told: Vec<String> = events
         .iter()
         .map(|event| match event {
-            Event::PlacementRefused { reason, .. } => reason.clone(),
+            Event::ChangeRefused { reason, .. } => reason.clone(),
             Event::WorkerPlanned(worker) => format!("planned {worker}"),
             other => panic!("{other:?}"),
         })
         .collect();
     let expected = [
+        "worker 77 is not in the plan",
         "session 9 is over",
         "node 0000000000000009 never joined",
         "there is no device 'gpu'",
@@ -248,13 +251,21 @@ fn what_no_longer_holds_of_a_plan_is_refused_alone() {
 }
 
 #[test]
-fn a_plan_may_stop_workers() {
+fn a_plan_stops_only_who_does_not_serve() {
     let mut mesh = Mesh::of(&[(A, 1)]);
-    mesh.session(1);
+    let session = mesh.session(1);
     mesh.plan();
-    let stop = vec![WorkerId(1), WorkerId(1)];
-    let gone = Event::WorkerRemoved { worker: WorkerId(1), reason: "the plan no longer needs it".into() };
-    assert_eq!(mesh.apply(Command::Plan(Plan { stop, start: vec![] })), [gone]);
+    let worker = WorkerId(1);
+    let mut make = |change: Change| mesh.apply(Command::Plan(Plan { changes: vec![change] }));
+    let refused = |change: Change| {
+        let reason = "worker 1 is there for something else by now".into();
+        [Event::ChangeRefused { change, reason }]
+    };
+    assert_eq!(make(Change::Stop(worker)), refused(Change::Stop(worker)), "whoever serves is asked to leave first");
+    assert_eq!(make(Change::Return(worker)), [Event::WorkerReturned(worker)]);
+    assert_eq!(make(Change::Return(worker)), refused(Change::Return(worker)));
+    let reason = "it was only kept warm, and the room is needed".into();
+    assert_eq!(make(Change::Stop(worker)), [Event::WorkerRemoved { worker, session, reason }]);
 }
 
 /// The reasons why a node or a device does not serve, as `apply` tells them.
@@ -270,7 +281,7 @@ fn a_placement_is_refused_where_the_worker_could_not_run() {
     mesh.apply(Command::NodeJoin(other_device));
     let mut why = |node, expected: &str| {
         let events = mesh.place(id, node, "cpu");
-        assert!(matches!(&events[..], [Event::PlacementRefused { reason, .. }] if reason == expected), "{events:?}");
+        assert!(matches!(&events[..], [Event::ChangeRefused { reason, .. }] if reason == expected), "{events:?}");
     };
     why(NodeId(3), "node 0000000000000003 has no target 'tract'");
     why(NodeId(4), "the target does not run on device 'cpu'");
@@ -279,7 +290,7 @@ fn a_placement_is_refused_where_the_worker_could_not_run() {
     mesh.failed(WorkerId(1), "it burns");
     let mut why = |node, expected: &str| {
         let events = mesh.place(id, node, "cpu");
-        assert!(matches!(&events[..], [Event::PlacementRefused { reason, .. }] if reason == expected), "{events:?}");
+        assert!(matches!(&events[..], [Event::ChangeRefused { reason, .. }] if reason == expected), "{events:?}");
     };
     why(B, "node 0000000000000002 is down");
     why(A, "its workers failed on node 0000000000000001 of late, so it is passed over for a while");
@@ -311,9 +322,9 @@ fn every_refusal_reads_as_a_sentence() {
 #[test]
 fn no_need_however_large_overflows() {
     let mut mesh = Mesh::founded();
-    let all = Resources { cpu_millicores: u64::MAX, memory_bytes: u64::MAX, gpu_milli: 0, gpu_memory_bytes: 0 };
+    let all = Resources { cpu_millicores: AMOUNT_MAX, memory_bytes: AMOUNT_MAX, ..Resources::default() };
     let mut spec = node(A, 1);
-    spec.capability.devices[0].offers = all;
+    spec.capability.offers = all.clone();
     mesh.apply(Command::NodeJoin(spec));
     mesh.apply(Command::SessionCreate(SessionSpec { need: all, ..session(2) }));
     assert_eq!(mesh.plan().len(), 1, "it is full then");

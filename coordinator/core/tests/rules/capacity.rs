@@ -1,12 +1,12 @@
 //! A node may come back with less than it had, and the plan follows.
 
 use skein_core::capability::DeviceKind;
-use skein_core::{Command, Event, WorkerId};
+use skein_core::{Command, Event, SessionId, WorkerId};
 
 use crate::mesh::{A, B, Mesh, cores, node};
 
 fn told_less(worker: u64) -> Event {
-    Event::WorkerRemoved { worker: WorkerId(worker), reason: "its node now offers less".into() }
+    Event::WorkerRemoved { worker: WorkerId(worker), session: SessionId(1), reason: "its node now offers less".into() }
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn one_dimension_is_enough() {
     mesh.session(4);
     mesh.plan();
     let mut spec = node(A, 4);
-    spec.capability.devices[0].offers.memory_bytes = cores(1).memory_bytes;
+    spec.capability.offers.memory_bytes = cores(1).memory_bytes;
     assert_eq!(mesh.apply(Command::NodeJoin(spec)).len(), 1 + 3);
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use skein_core::dispatch::{Dispatcher, Limits, Outcome, TaskId};
-use skein_core::{Millis, Sequence, StreamId, WorkerId};
+use skein_core::dispatch::history::Fault;
+use skein_core::dispatch::retry::Retry;
+use skein_core::dispatch::{Dispatcher, Limits, PRIORITY_DEFAULT, TaskId};
+use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
 
 const STREAM: StreamId = StreamId(1);
 const QUICK: WorkerId = WorkerId(2);
@@ -11,7 +13,7 @@ const SLOW: WorkerId = WorkerId(1);
 
 /// One task after another on workers of known speed.
 struct Bench {
-    dispatcher: Dispatcher<(), ()>,
+    dispatcher: Dispatcher<(), (), ()>,
     took_ms: BTreeMap<WorkerId, u64>,
     now: Millis,
     next: u64,
@@ -19,7 +21,8 @@ struct Bench {
 
 impl Bench {
     fn of(took_ms: &[(WorkerId, u64)]) -> Self {
-        let dispatcher = Dispatcher::new(Limits { tasks_max: 100, streams_max: 1, attempts_max: 1 });
+        let limits = Limits { tasks_max: 100, streams_max: 1, losses_max: 1 };
+        let dispatcher = Dispatcher::new(limits, Retry { local: 0, hosts: 1, back_off: Millis(0) });
         let mut bench = Self { dispatcher, took_ms: BTreeMap::new(), now: Millis(0), next: 0 };
         bench.dispatcher.open_stream(STREAM, false, Sequence(0)).expect("the first stream");
         for (worker, took_ms) in took_ms {
@@ -29,20 +32,20 @@ impl Bench {
     }
 
     fn attach(&mut self, worker: WorkerId, took_ms: u64) {
-        self.dispatcher.on_worker(worker, 4);
+        self.dispatcher.on_worker(worker, NodeId(worker.0), 4);
         self.took_ms.insert(worker, took_ms);
     }
 
     fn send(&mut self) -> (WorkerId, TaskId) {
         let task = TaskId { stream: STREAM, sequence: Sequence(self.next) };
         self.next += 1;
-        self.dispatcher.submit(task, 1, ()).expect("there is room");
+        self.dispatcher.submit(task, 1, PRIORITY_DEFAULT, ()).expect("there is room");
         let send = self.dispatcher.next_send(self.now).expect("somebody has a credit");
         (send.worker, send.task)
     }
 
     fn answer(&mut self, worker: WorkerId, task: TaskId) {
-        assert!(self.dispatcher.on_result(self.now, worker, task, 1, Outcome::Done(())));
+        assert!(self.dispatcher.on_result(self.now, worker, task, 1, Ok(())));
         self.dispatcher.next_delivery().expect("it was answered");
     }
 
@@ -118,4 +121,28 @@ fn a_worker_that_was_slow_once_is_tried_again() {
     bench.took_ms.insert(SLOW, 9);
     let shares = bench.shares(2_000);
     assert!(shares[&SLOW] > 500, "{shares:?}");
+}
+
+/// It cannot run the model and says so at once. Each of its failures would go to the other worker in the end, but most
+/// tasks should not have to fail first.
+#[test]
+fn one_that_fails_at_once_does_not_look_quick() {
+    let mut bench = Bench::of(&[(SLOW, 20), (QUICK, 10)]);
+    let mut failures = 0;
+    for _ in 0..1_000 {
+        let (mut worker, task) = bench.send();
+        let mut attempt = 1;
+        if worker == QUICK {
+            let broken = Err(Fault::Place("it is broken".into()));
+            assert!(bench.dispatcher.on_result(bench.now, worker, task, 1, broken));
+            failures += 1;
+            worker = bench.dispatcher.next_send(bench.now).expect("the other one has a credit").worker;
+            attempt = 2;
+        }
+        bench.now.0 += bench.took_ms[&worker];
+        assert_eq!(worker, SLOW, "it was not tried yet");
+        assert!(bench.dispatcher.on_result(bench.now, worker, task, attempt, Ok(())));
+        bench.dispatcher.next_delivery().expect("it was answered");
+    }
+    assert!((1..10).contains(&failures), "{failures} of 1000 tasks failed first");
 }

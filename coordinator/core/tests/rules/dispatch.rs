@@ -1,18 +1,26 @@
 //! What a gateway does with each task.
 
+use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::ledger::Ledger;
-use skein_core::dispatch::{Delivery, Dispatcher, Limits, Outcome, Refused, Send, TaskId};
-use skein_core::{Millis, Sequence, StreamId, WorkerId};
+use skein_core::dispatch::retry::Retry;
+use skein_core::dispatch::{Delivery, Dispatcher, Limits, Outcome, PRIORITY_DEFAULT, Refused, Send, TaskId};
+use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
+
+mod events;
+mod order;
+mod retries;
 
 const S: StreamId = StreamId(1);
 const T: StreamId = StreamId(2);
 const V: WorkerId = WorkerId(1);
 const W: WorkerId = WorkerId(2);
 const NOW: Millis = Millis(0);
+const LIMITS: Limits = Limits { tasks_max: 10, streams_max: 3, losses_max: 3 };
 
 /// A gateway, with one open stream.
 struct Gateway {
-    dispatcher: Dispatcher<&'static str, u64>,
+    dispatcher: Dispatcher<&'static str, u64, &'static str>,
+    now: Millis,
 }
 
 fn task(stream: StreamId, sequence: u64) -> TaskId {
@@ -21,41 +29,52 @@ fn task(stream: StreamId, sequence: u64) -> TaskId {
 
 impl Gateway {
     fn ordered() -> Self {
-        let mut gateway = Self::with(Limits { tasks_max: 10, streams_max: 3, attempts_max: 3 });
-        gateway.dispatcher.open_stream(S, true, Sequence(0)).expect("the first stream");
-        gateway
+        Self::with(true, Retry::default())
     }
 
     fn unordered() -> Self {
-        let mut gateway = Self::with(Limits { tasks_max: 10, streams_max: 3, attempts_max: 3 });
-        gateway.dispatcher.open_stream(S, false, Sequence(0)).expect("the first stream");
+        Self::with(false, Retry::default())
+    }
+
+    fn with(ordered: bool, retry: Retry) -> Self {
+        let mut gateway = Self { dispatcher: Dispatcher::new(LIMITS, retry), now: NOW };
+        gateway.dispatcher.open_stream(S, ordered, Sequence(0)).expect("the first stream");
         gateway
     }
 
-    fn with(limits: Limits) -> Self {
-        Self { dispatcher: Dispatcher::new(limits) }
+    fn submit(&mut self, sequence: u64) -> Result<(), Refused> {
+        self.dispatcher.submit(task(S, sequence), 1, PRIORITY_DEFAULT, "payload")
     }
 
-    fn submit(&mut self, sequence: u64) -> Result<(), Refused> {
-        self.dispatcher.submit(task(S, sequence), 1, "payload")
+    /// Each worker stands on a node of its own, of the same number, where a story does not say otherwise.
+    fn attach(&mut self, worker: WorkerId, credits: u32) {
+        self.dispatcher.on_worker(worker, NodeId(worker.0), credits);
+        self.sound();
     }
 
     /// Everything that can be sent now.
     fn send(&mut self) -> Vec<(WorkerId, u64, u32)> {
-        let sends: Vec<Send<&str>> = std::iter::from_fn(|| self.dispatcher.next_send(NOW)).collect();
+        let sends: Vec<Send<&str, &str>> = std::iter::from_fn(|| self.dispatcher.next_send(self.now)).collect();
         self.sound();
         sends.into_iter().map(|send| (send.worker, send.task.sequence.0, send.attempt)).collect()
     }
 
     fn answer(&mut self, worker: WorkerId, sequence: u64, attempt: u32) -> bool {
-        let outcome = Outcome::Done(u64::from(attempt));
-        let taken = self.dispatcher.on_result(NOW, worker, task(S, sequence), attempt, outcome);
+        self.end(worker, sequence, attempt, Ok(u64::from(attempt)))
+    }
+
+    fn fail(&mut self, worker: WorkerId, sequence: u64, attempt: u32) -> bool {
+        self.end(worker, sequence, attempt, Err(Fault::Place("it got too hot".into())))
+    }
+
+    fn end(&mut self, worker: WorkerId, sequence: u64, attempt: u32, result: Result<u64, Fault>) -> bool {
+        let taken = self.dispatcher.on_result(self.now, worker, task(S, sequence), attempt, result);
         self.sound();
         taken
     }
 
     fn lose(&mut self, worker: WorkerId) {
-        self.dispatcher.on_lost(worker);
+        self.dispatcher.on_lost(self.now, worker);
         self.sound();
     }
 
@@ -81,12 +100,13 @@ fn a_task_goes_to_a_worker_and_its_answer_to_its_stream() {
     let mut gateway = Gateway::ordered();
     gateway.submit(0).unwrap();
     assert_eq!(gateway.send(), [], "nobody is there yet");
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.attach(W, 1);
     let send = gateway.dispatcher.next_send(NOW).unwrap();
-    assert_eq!(send, Send { worker: W, task: task(S, 0), attempt: 1, payload: "payload" });
+    assert_eq!(send, Send { worker: W, task: task(S, 0), attempt: 1, payload: "payload", checkpoint: None });
     assert_eq!(gateway.dispatcher.pending(S), 1);
     assert!(gateway.answer(W, 0, 1));
-    let delivery = Delivery { task: task(S, 0), attempt: 1, worker: Some(W), outcome: Outcome::Done(1) };
+    let delivery =
+        Delivery { task: task(S, 0), attempt: 1, worker: Some(W), outcome: Outcome::Done(1), history: vec![] };
     assert_eq!(gateway.deliveries(), [delivery]);
     assert_eq!(gateway.ledger(), Ledger { submitted: 1, done: 1, ..Ledger::default() });
     assert_eq!(gateway.dispatcher.pending(S), 0);
@@ -96,12 +116,12 @@ fn a_task_goes_to_a_worker_and_its_answer_to_its_stream() {
 fn tasks_go_out_in_the_order_they_came_and_never_beyond_the_credits() {
     let mut gateway = Gateway::ordered();
     (0..5).for_each(|sequence| gateway.submit(sequence).unwrap());
-    gateway.dispatcher.on_worker(V, 2);
-    gateway.dispatcher.on_worker(W, 0);
+    gateway.attach(V, 2);
+    gateway.attach(W, 0);
     assert_eq!(gateway.send(), [(V, 0, 1), (V, 1, 1)]);
     gateway.answer(V, 1, 1);
     assert_eq!(gateway.send(), [(V, 2, 1)]);
-    gateway.dispatcher.on_worker(V, 9);
+    gateway.attach(V, 9);
     assert_eq!(gateway.send(), [], "the credits of a worker that is known stand");
     assert_eq!(gateway.dispatcher.worker_count(), 2);
 }
@@ -109,7 +129,7 @@ fn tasks_go_out_in_the_order_they_came_and_never_beyond_the_credits() {
 #[test]
 fn an_ordered_stream_waits_for_whose_turn_it_is() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 9);
+    gateway.attach(W, 9);
     (0..4).for_each(|sequence| gateway.submit(sequence).unwrap());
     gateway.send();
     gateway.answer(W, 2, 1);
@@ -124,7 +144,7 @@ fn an_ordered_stream_waits_for_whose_turn_it_is() {
 #[test]
 fn an_unordered_stream_does_not() {
     let mut gateway = Gateway::unordered();
-    gateway.dispatcher.on_worker(W, 9);
+    gateway.attach(W, 9);
     (0..3).for_each(|sequence| gateway.submit(sequence).unwrap());
     gateway.send();
     gateway.answer(W, 2, 1);
@@ -136,11 +156,11 @@ fn an_unordered_stream_does_not() {
 #[test]
 fn a_failed_task_takes_its_place_in_the_order_too() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 9);
+    gateway.attach(W, 9);
     (0..2).for_each(|sequence| gateway.submit(sequence).unwrap());
     gateway.send();
     gateway.answer(W, 1, 1);
-    gateway.dispatcher.on_result(NOW, W, task(S, 0), 1, Outcome::Failed("no picture".into()));
+    gateway.dispatcher.on_result(NOW, W, task(S, 0), 1, Err(Fault::Task("no picture".into())));
     let outcomes: Vec<_> = gateway.deliveries().into_iter().map(|delivery| delivery.outcome).collect();
     assert_eq!(outcomes, [Outcome::Failed("no picture".into()), Outcome::Done(1)]);
     assert_eq!(gateway.ledger(), Ledger { submitted: 2, done: 1, failed: 1, ..Ledger::default() });
@@ -149,12 +169,12 @@ fn a_failed_task_takes_its_place_in_the_order_too() {
 #[test]
 fn what_a_lost_worker_had_runs_elsewhere_first_in_its_old_order() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 3);
+    gateway.attach(W, 3);
     (0..5).for_each(|sequence| gateway.submit(sequence).unwrap());
     gateway.send();
     gateway.answer(W, 1, 1);
     gateway.lose(W);
-    gateway.dispatcher.on_worker(V, 9);
+    gateway.attach(V, 9);
     assert_eq!(gateway.send(), [(V, 0, 2), (V, 2, 2), (V, 3, 1), (V, 4, 1)]);
     assert_eq!(gateway.ledger().lost_attempts, 2);
 }
@@ -162,12 +182,12 @@ fn what_a_lost_worker_had_runs_elsewhere_first_in_its_old_order() {
 #[test]
 fn an_answer_of_an_older_attempt_is_fenced_off() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.attach(W, 1);
     gateway.submit(0).unwrap();
     gateway.send();
     gateway.lose(W);
     assert!(!gateway.answer(W, 0, 1), "it waits for its second attempt");
-    gateway.dispatcher.on_worker(V, 1);
+    gateway.attach(V, 1);
     gateway.send();
     assert!(!gateway.answer(W, 0, 1), "the second runs");
     assert!(!gateway.answer(W, 0, 2), "but not there");
@@ -182,17 +202,17 @@ fn an_answer_of_an_older_attempt_is_fenced_off() {
 #[test]
 fn an_old_answer_does_not_free_the_place_of_the_new_attempt() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.attach(W, 1);
     gateway.submit(0).unwrap();
     gateway.submit(1).unwrap();
     gateway.send();
     gateway.lose(W);
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.attach(W, 1);
     assert_eq!(gateway.send(), [(W, 0, 2)]);
     assert!(!gateway.answer(W, 0, 1));
     assert_eq!(gateway.send(), [], "its one credit is taken");
     gateway.lose(W);
-    gateway.dispatcher.on_worker(V, 9);
+    gateway.attach(V, 9);
     assert_eq!(gateway.send(), [(V, 0, 3), (V, 1, 1)], "the task is not forgotten");
 }
 
@@ -201,11 +221,11 @@ fn a_task_that_kills_its_workers_does_not_kill_them_all() {
     let mut gateway = Gateway::ordered();
     gateway.submit(0).unwrap();
     for attempt in 1..=3 {
-        gateway.dispatcher.on_worker(W, 1);
+        gateway.attach(W, 1);
         assert_eq!(gateway.send(), [(W, 0, attempt)]);
         gateway.lose(W);
     }
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.attach(W, 1);
     assert_eq!(gateway.send(), []);
     let reason = "tried 3 times, and each time the worker was lost; the last was worker 2";
     let deliveries = gateway.deliveries();
@@ -216,21 +236,21 @@ fn a_task_that_kills_its_workers_does_not_kill_them_all() {
 #[test]
 fn attempts_are_counted_from_where_the_client_says() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.submit(task(S, 0), 65, "payload").unwrap();
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.dispatcher.submit(task(S, 0), 65, PRIORITY_DEFAULT, "payload").unwrap();
+    gateway.attach(W, 1);
     assert_eq!(gateway.send(), [(W, 0, 65)]);
     gateway.lose(W);
-    gateway.dispatcher.on_worker(W, 1);
+    gateway.attach(W, 1);
     assert_eq!(gateway.send(), [(W, 0, 66)]);
 }
 
 #[test]
 fn no_first_attempt_is_so_large_that_none_can_follow() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.submit(task(S, 0), u32::MAX, "payload").unwrap();
+    gateway.dispatcher.submit(task(S, 0), u32::MAX, PRIORITY_DEFAULT, "payload").unwrap();
     let mut before = 0;
     for _ in 0..3 {
-        gateway.dispatcher.on_worker(W, 1);
+        gateway.attach(W, 1);
         let attempt = gateway.send()[0].2;
         assert!(attempt > before);
         before = attempt;
@@ -243,7 +263,7 @@ fn no_first_attempt_is_so_large_that_none_can_follow() {
 fn a_task_is_taken_in_once() {
     for ordered in [true, false] {
         let mut gateway = if ordered { Gateway::ordered() } else { Gateway::unordered() };
-        gateway.dispatcher.on_worker(W, 9);
+        gateway.attach(W, 9);
         gateway.submit(0).unwrap();
         gateway.submit(1).unwrap();
         assert_eq!(gateway.submit(1), Err(Refused::Duplicate), "it waits");
@@ -263,11 +283,11 @@ fn a_stream_that_goes_on_from_another_gateway_begins_where_it_was() {
     for ordered in [true, false] {
         let mut gateway = Gateway::ordered();
         gateway.dispatcher.open_stream(T, ordered, Sequence(5)).unwrap();
-        gateway.dispatcher.on_worker(W, 9);
-        assert_eq!(gateway.dispatcher.submit(task(T, 4), 65, ""), Err(Refused::Duplicate));
-        gateway.dispatcher.submit(task(T, 5), 65, "").unwrap();
+        gateway.attach(W, 9);
+        assert_eq!(gateway.dispatcher.submit(task(T, 4), 65, PRIORITY_DEFAULT, ""), Err(Refused::Duplicate));
+        gateway.dispatcher.submit(task(T, 5), 65, PRIORITY_DEFAULT, "").unwrap();
         gateway.send();
-        assert!(gateway.dispatcher.on_result(NOW, W, task(T, 5), 65, Outcome::Done(0)));
+        assert!(gateway.dispatcher.on_result(NOW, W, task(T, 5), 65, Ok(0)));
         assert_eq!(gateway.delivered(), [5]);
     }
 }
@@ -275,7 +295,7 @@ fn a_stream_that_goes_on_from_another_gateway_begins_where_it_was() {
 #[test]
 fn a_full_house_refuses_until_something_was_delivered() {
     let mut gateway = Gateway::unordered();
-    gateway.dispatcher.on_worker(W, 99);
+    gateway.attach(W, 99);
     (0..10).for_each(|sequence| gateway.submit(sequence).unwrap());
     assert_eq!(gateway.submit(10), Err(Refused::Full));
     gateway.send();
@@ -291,7 +311,7 @@ fn a_full_house_refuses_until_something_was_delivered() {
 #[test]
 fn the_one_that_all_wait_for_is_let_in() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 99);
+    gateway.attach(W, 99);
     (1..11).for_each(|sequence| gateway.submit(sequence).unwrap());
     gateway.send();
     (1..11).for_each(|sequence| assert!(gateway.answer(W, sequence, 1)));
@@ -314,16 +334,16 @@ fn streams_are_bounded_too() {
     assert_eq!(gateway.dispatcher.open_stream(StreamId(4), true, Sequence(0)), Err(Refused::Full));
     gateway.dispatcher.close_stream(T).unwrap();
     gateway.dispatcher.open_stream(StreamId(4), true, Sequence(0)).unwrap();
-    assert_eq!(gateway.dispatcher.submit(task(T, 0), 1, ""), Err(Refused::NoStream));
+    assert_eq!(gateway.dispatcher.submit(task(T, 0), 1, PRIORITY_DEFAULT, ""), Err(Refused::NoStream));
 }
 
 #[test]
 fn a_closed_stream_leaves_nothing_behind_but_the_credits_of_what_still_runs() {
     let mut gateway = Gateway::ordered();
     gateway.dispatcher.open_stream(T, true, Sequence(0)).unwrap();
-    gateway.dispatcher.on_worker(W, 2);
+    gateway.attach(W, 2);
     (0..4).for_each(|sequence| gateway.submit(sequence).unwrap());
-    gateway.dispatcher.submit(task(T, 0), 1, "").unwrap();
+    gateway.dispatcher.submit(task(T, 0), 1, PRIORITY_DEFAULT, "").unwrap();
     gateway.send();
     gateway.answer(W, 1, 1);
     gateway.send();
@@ -354,13 +374,13 @@ fn clients_that_come_and_go_while_no_worker_is_there_pile_nothing_up() {
 fn deliveries_of_a_closed_stream_are_gone_and_those_of_others_stay() {
     let mut gateway = Gateway::ordered();
     gateway.dispatcher.open_stream(T, false, Sequence(0)).unwrap();
-    gateway.dispatcher.on_worker(W, 9);
+    gateway.attach(W, 9);
     (0..3).for_each(|sequence| gateway.submit(sequence).unwrap());
-    gateway.dispatcher.submit(task(T, 7), 1, "").unwrap();
+    gateway.dispatcher.submit(task(T, 7), 1, PRIORITY_DEFAULT, "").unwrap();
     gateway.send();
     gateway.answer(W, 0, 1);
     gateway.answer(W, 2, 1);
-    gateway.dispatcher.on_result(NOW, W, task(T, 7), 1, Outcome::Done(0));
+    gateway.dispatcher.on_result(NOW, W, task(T, 7), 1, Ok(0));
     gateway.dispatcher.close_stream(S).unwrap();
     gateway.sound();
     assert_eq!(gateway.delivered(), [7]);
@@ -369,7 +389,7 @@ fn deliveries_of_a_closed_stream_are_gone_and_those_of_others_stay() {
 #[test]
 fn when_the_session_ends_every_task_does() {
     let mut gateway = Gateway::ordered();
-    gateway.dispatcher.on_worker(W, 2);
+    gateway.attach(W, 2);
     (0..4).for_each(|sequence| gateway.submit(sequence).unwrap());
     gateway.send();
     gateway.answer(W, 1, 1);
@@ -388,10 +408,10 @@ fn a_stream_may_end_at_the_last_number_there_is() {
     for ordered in [true, false] {
         let mut gateway = Gateway::ordered();
         gateway.dispatcher.open_stream(T, ordered, Sequence(u64::MAX)).unwrap();
-        gateway.dispatcher.on_worker(W, 1);
-        gateway.dispatcher.submit(task(T, u64::MAX), 1, "").unwrap();
+        gateway.attach(W, 1);
+        gateway.dispatcher.submit(task(T, u64::MAX), 1, PRIORITY_DEFAULT, "").unwrap();
         gateway.send();
-        gateway.dispatcher.on_result(NOW, W, task(T, u64::MAX), 1, Outcome::Done(0));
+        gateway.dispatcher.on_result(NOW, W, task(T, u64::MAX), 1, Ok(0));
         assert_eq!(gateway.delivered(), [u64::MAX]);
     }
 }

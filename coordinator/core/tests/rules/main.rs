@@ -1,12 +1,16 @@
 //! The rules of the core, each as a small story with virtual time.
 
+mod adapt;
 mod apply;
 mod capacity;
 mod choose;
+mod demand;
 mod dispatch;
+mod health;
 mod liveness;
 mod mesh;
 mod plan;
 mod properties;
 mod seats;
+mod share;
 mod supervise;

@@ -1,8 +1,8 @@
 //! A mesh to tell stories about: founded, with the model `cats`; the rest is added as a story needs it.
 
-use skein_core::capability::{Capability, Device, DeviceKind, NodeSpec};
+use skein_core::capability::{Capability, Device, DeviceKind, Heat, NodeSpec};
 use skein_core::model::{Blob, Digest, ModelQuery, ModelSpec};
-use skein_core::plan::{Placement, Plan};
+use skein_core::plan::{Change, Placement, Plan};
 use skein_core::session::SessionSpec;
 use skein_core::worker::{WorkerReport, WorkerStatus};
 use skein_core::{
@@ -41,6 +41,19 @@ impl Mesh {
         self.state.last_session
     }
 
+    /// Opens a session of so many workers for a model of its own.
+    pub(crate) fn session_of(&mut self, model: &str, fixed: u32) -> SessionId {
+        self.apply(Command::ModelAdd(self::model(model, 1)));
+        let model = ModelQuery { name: model.into(), version: None };
+        self.open(SessionSpec { model, ..session(fixed) })
+    }
+
+    /// Opens this session.
+    pub(crate) fn open(&mut self, spec: SessionSpec) -> SessionId {
+        self.apply(Command::SessionCreate(spec));
+        self.state.last_session
+    }
+
     /// Something that must be taken; what changed.
     pub(crate) fn apply(&mut self, command: Command) -> Vec<Event> {
         let entry = Entry { at: self.now, command };
@@ -61,19 +74,31 @@ impl Mesh {
     /// Plans once, applies it, and says where the new workers stand.
     pub(crate) fn plan(&mut self) -> Vec<(SessionId, NodeId)> {
         let plan = skein_core::plan(&self.state, self.now);
-        let places = plan.start.iter().map(|placement| (placement.session, placement.node)).collect();
-        let events = self.apply(Command::Plan(plan));
-        assert!(!events.iter().any(|event| matches!(event, Event::PlacementRefused { .. })), "{events:?}");
+        let places = plan.starts().map(|placement| (placement.session, placement.node)).collect();
+        self.carry_out(plan);
         places
+    }
+
+    /// Plans once and applies it; what it changes.
+    pub(crate) fn changes(&mut self) -> Vec<Change> {
+        let plan = skein_core::plan(&self.state, self.now);
+        self.carry_out(plan.clone());
+        plan.changes
+    }
+
+    /// A plan that was made on this state is taken as a whole.
+    fn carry_out(&mut self, plan: Plan) {
+        let events = self.apply(Command::Plan(plan));
+        assert!(!events.iter().any(|event| matches!(event, Event::ChangeRefused { .. })), "{events:?}");
     }
 
     pub(crate) fn place(&mut self, session: SessionId, node: NodeId, device: &str) -> Vec<Event> {
         let placement = Placement { session, node, device: device.into() };
-        self.apply(Command::Plan(Plan { stop: vec![], start: vec![placement] }))
+        self.apply(Command::Plan(Plan { changes: vec![Change::Start(placement)] }))
     }
 
     pub(crate) fn nodes_of(&self, session: SessionId) -> Vec<NodeId> {
-        self.state.workers_of(session).map(|(_, worker)| worker.node).collect()
+        self.state.workers_of(session).filter(|(_, worker)| worker.serves()).map(|(_, worker)| worker.node).collect()
     }
 
     pub(crate) fn ready(&mut self, worker: WorkerId) -> Vec<Event> {
@@ -96,9 +121,14 @@ pub(crate) fn cores(count: u64) -> Resources {
 }
 
 pub(crate) fn node(id: NodeId, count: u64) -> NodeSpec {
-    let cpu = Device { name: "cpu".into(), kind: DeviceKind::Cpu, offers: cores(count) };
-    let capability = Capability { devices: vec![cpu], targets: vec!["tract".into()], labels: [].into() };
+    let devices = vec![device("cpu", DeviceKind::Cpu, Resources::default())];
+    let capability =
+        Capability { offers: cores(count), devices, targets: vec!["tract".into()], ..Capability::default() };
     NodeSpec { id, name: format!("node-{}", id.0), address: "[::1]:1".into(), version: "1".into(), capability }
+}
+
+pub(crate) fn device(name: &str, kind: DeviceKind, offers: Resources) -> Device {
+    Device { name: name.into(), kind, hardware: "board".into(), offers, heat: Heat::Cool }
 }
 
 pub(crate) fn model(name: &str, content: u8) -> ModelSpec {
@@ -108,5 +138,5 @@ pub(crate) fn model(name: &str, content: u8) -> ModelSpec {
 
 pub(crate) fn session(fixed: u32) -> SessionSpec {
     let model = ModelQuery { name: "cats".into(), version: None };
-    SessionSpec { model, fixed, need: cores(1), target: "tract".into(), claim: None }
+    SessionSpec { fixed, ..SessionSpec::of(model, "tract", cores(1)) }
 }

@@ -1,11 +1,12 @@
 //! Which workers should exist, and where.
 
-use skein_core::capability::{Device, DeviceKind};
-use skein_core::plan::{Plan, feasible, wake_at};
+use skein_core::capability::DeviceKind;
+use skein_core::explain::{self, Verdict};
+use skein_core::plan::{Plan, wake_at};
 use skein_core::session::{Failure, SessionSpec};
-use skein_core::{Command, Millis, NodeId, SessionId, WorkerId, plan};
+use skein_core::{Command, Millis, NodeId, Resources, SessionId, WorkerId, plan};
 
-use crate::mesh::{A, B, C, Mesh, cores, node, session};
+use crate::mesh::{A, B, C, Mesh, cores, device, node, session};
 
 #[test]
 fn nothing_asked_for_is_nothing_planned() {
@@ -31,7 +32,7 @@ fn spreading_comes_before_an_even_crowd() {
     mesh.session(3);
     mesh.plan();
     mesh.apply(Command::NodeJoin(node(B, 9)));
-    let id = mesh.session(2);
+    let id = mesh.session_of("dogs", 2);
     mesh.plan();
     assert_eq!(mesh.nodes_of(id), [B, A], "B is empty but for the first of them, and A is not");
 }
@@ -39,7 +40,8 @@ fn spreading_comes_before_an_even_crowd() {
 #[test]
 fn among_equals_the_least_crowded_node_is_taken() {
     let mut mesh = Mesh::of(&[(A, 4), (B, 4), (C, 4)]);
-    let (first, second, third) = (mesh.session(2), mesh.session(1), mesh.session(1));
+    let first = mesh.session(2);
+    let (second, third) = (mesh.session_of("dogs", 1), mesh.session_of("cows", 1));
     mesh.plan();
     assert_eq!(mesh.nodes_of(first), [A, B]);
     assert_eq!(mesh.nodes_of(second), [C]);
@@ -49,14 +51,18 @@ fn among_equals_the_least_crowded_node_is_taken() {
 #[test]
 fn a_second_device_of_a_node_is_used_when_the_first_is_full() {
     let mut mesh = Mesh::founded();
-    let mut spec = node(A, 1);
-    spec.capability.devices.push(Device { name: "gpu".into(), kind: DeviceKind::Gpu, offers: cores(8) });
-    spec.capability.devices.push(Device { name: "cpu-1".into(), kind: DeviceKind::Cpu, offers: cores(1) });
+    let gpu = Resources { gpu_milli: 1_000, ..Resources::default() };
+    let mut spec = node(A, 3);
+    spec.capability.targets = vec!["onnxruntime".into()];
+    spec.capability.devices = ["gpu-0", "gpu-1"].map(|name| device(name, DeviceKind::Gpu, gpu.clone())).into();
+    spec.capability.devices.push(device("stick", DeviceKind::Movidius, gpu));
     mesh.apply(Command::NodeJoin(spec));
-    let id = mesh.session(3);
+    let need = Resources { gpu_milli: 600, ..cores(1) };
+    mesh.apply(Command::SessionCreate(SessionSpec { target: "onnxruntime".into(), need, ..session(3) }));
+    let id = mesh.state.last_session;
     mesh.plan();
     let devices: Vec<&str> = mesh.state.workers_of(id).map(|(_, worker)| worker.device.as_str()).collect();
-    assert_eq!(devices, ["cpu", "cpu-1"], "tract does not run on the GPU");
+    assert_eq!(devices, ["gpu-0", "gpu-1"], "one GPU has no room for two, and it does not run on the stick");
 }
 
 #[test]
@@ -92,17 +98,17 @@ fn a_place_where_workers_failed_is_passed_over_for_a_while_and_ever_longer() {
         mesh.failed(mesh.state.last_worker, "it burns");
         assert_eq!(mesh.plan(), []);
         let end = Millis(mesh.now.0 + seconds * 1_000);
-        assert_eq!(wake_at(&mesh.state, mesh.now), Some(end));
+        let starves = mesh.state.sessions[&id].starves_from(mesh.now).unwrap();
+        assert_eq!(wake_at(&mesh.state, mesh.now), Some(end.min(starves)));
         mesh.now = Millis(end.0 - 1);
         assert_eq!(mesh.plan(), []);
         mesh.now = end;
-        assert_eq!(wake_at(&mesh.state, mesh.now), None, "it is over");
     }
 }
 
 #[test]
 fn a_hold_off_is_for_one_session_on_one_node() {
-    let mut mesh = Mesh::of(&[(A, 4), (B, 4)]);
+    let mut mesh = Mesh::of(&[(A, 4), (B, 1)]);
     let id = mesh.session(1);
     mesh.plan();
     mesh.failed(WorkerId(1), "it burns");
@@ -153,22 +159,6 @@ fn a_failure_from_the_future_does_not_bar_a_node_until_then() {
 }
 
 #[test]
-fn surplus_is_stopped_newest_first_and_its_room_used_at_once() {
-    let mut mesh = Mesh::of(&[(A, 2)]);
-    let id = mesh.session(2);
-    mesh.plan();
-    let other = mesh.session(1);
-    assert_eq!(mesh.plan(), []);
-    // Nothing lowers a session's number yet; a later command will.
-    mesh.state.sessions.get_mut(&id).unwrap().fixed = 1;
-    let next = plan(&mesh.state, mesh.now);
-    assert_eq!(next.stop, [WorkerId(2)]);
-    assert_eq!(next.start.iter().map(|placement| placement.session).collect::<Vec<_>>(), [other]);
-    mesh.apply(Command::Plan(next));
-    assert_eq!(mesh.nodes_of(other), [A]);
-}
-
-#[test]
 fn a_plan_is_of_bounded_size_and_the_rest_follows() {
     let mut mesh = Mesh::of(&[(A, 300)]);
     mesh.session(300);
@@ -184,11 +174,19 @@ fn who_waits_is_told_why_of_every_place() {
     mesh.apply(Command::NodeDown(B));
     mesh.plan();
     mesh.failed(WorkerId(2), "it burns");
-    let told = feasible::obstacles(&mesh.state, mesh.now, &mesh.state.sessions[&id]);
+    let told = explain::session(&mesh.state, mesh.now, id).unwrap();
+    let told: Vec<String> = told
+        .places
+        .iter()
+        .map(|place| match &place.verdict {
+            Verdict::Refused(unfit) => format!("{}, device '{}': {unfit}", place.node_name, place.device),
+            Verdict::Scored(score) => panic!("{score:?}"),
+        })
+        .collect();
     let expected = [
         "node-1, device 'cpu': it needs 1000m cpu, 0m cpu are left",
-        "node-2: node 0000000000000002 is down",
-        "node-3: its workers failed on node 0000000000000003 of late, so it is passed over for a while",
+        "node-2, device 'cpu': node 0000000000000002 is down",
+        "node-3, device 'cpu': its workers failed on node 0000000000000003 of late, so it is passed over for a while",
         "node-4, device 'cpu': it needs 1000m cpu, 0m cpu are left",
     ];
     assert_eq!(told, expected);

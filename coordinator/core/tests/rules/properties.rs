@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use skein_core::capability::{Capability, Device, DeviceKind, NodeSpec};
+use skein_core::capability::{Capability, Device, DeviceKind, Heat, NodeSpec, Profile};
 use skein_core::dispatch::ended::Ended;
 use skein_core::dispatch::reorder::Reorder;
-use skein_core::model::{ModelQuery, is_name};
-use skein_core::plan::{Placement, Plan};
-use skein_core::session::{Failure, SessionSpec};
-use skein_core::worker::{WorkerReport, WorkerStatus};
+use skein_core::health::{Author, DeviceReport, Ending};
+use skein_core::model::{ModelQuery, ModelRef, is_name};
+use skein_core::plan::{CHANGES_MAX, Change, Placement, Plan, Planner};
+use skein_core::policy::{POLICIES, PolicyName};
+use skein_core::resources::AMOUNT_MAX;
+use skein_core::session::{Failure, Hold, SessionSpec};
+use skein_core::worker::{Why, WorkerReport, WorkerStatus};
 use skein_core::{
     Command, Entry, Event, MeshId, Millis, NodeId, Resources, Sequence, SessionId, State, StreamId, WorkerId, apply,
     invariants, plan,
@@ -23,16 +26,18 @@ fn a_node() -> impl Strategy<Value = NodeId> {
 
 /// Small numbers, so that things meet, and the extremes.
 fn an_amount() -> impl Strategy<Value = u64> {
-    prop_oneof![8 => 0..6_u64, 1 => Just(u64::MAX), 1 => any::<u64>()]
+    prop_oneof![12 => 0..6_u64, 1 => Just(AMOUNT_MAX), 1 => any::<u64>()]
 }
 
 fn resources() -> impl Strategy<Value = Resources> {
-    (an_amount(), an_amount(), 0..3_u64, 0..3_u64).prop_map(
-        |(cpu_millicores, memory_bytes, gpu_milli, gpu_memory_bytes)| Resources {
+    let named = prop_oneof![4 => Just(0), 1 => 1..3_u64];
+    (an_amount(), an_amount(), 0..3_u64, 0..3_u64, named).prop_map(
+        |(cpu_millicores, memory_bytes, gpu_milli, gpu_memory_bytes, cameras)| Resources {
             cpu_millicores,
             memory_bytes,
             gpu_milli,
             gpu_memory_bytes,
+            named: (cameras > 0).then(|| ("camera".into(), cameras)).into_iter().collect(),
         },
     )
 }
@@ -46,60 +51,156 @@ fn a_device_name() -> impl Strategy<Value = String> {
 }
 
 fn a_device() -> impl Strategy<Value = Device> {
-    (a_device_name(), a_kind(), resources()).prop_map(|(name, kind, offers)| Device { name, kind, offers })
+    let heat = prop_oneof![Just(Heat::Cool), Just(Heat::Hot)];
+    (a_device_name(), a_kind(), resources(), heat)
+        .prop_map(|(name, kind, offers, heat)| Device { heat, ..mesh::device(&name, kind, offers) })
 }
 
 fn a_target() -> impl Strategy<Value = String> {
-    prop_oneof![6 => Just("tract"), 1 => Just("none")].prop_map(String::from)
+    prop_oneof![4 => Just("tract"), 3 => Just("simulated"), 1 => Just("none")].prop_map(String::from)
 }
 
 fn a_node_spec() -> impl Strategy<Value = NodeSpec> {
     let devices = prop::collection::vec(a_device(), 0..4);
-    let targets = prop::collection::vec(a_target(), 0..2);
-    (a_node(), "[a-z]{0,5}", devices, targets).prop_map(|(id, name, devices, targets)| {
-        let capability = Capability { devices, targets, labels: [].into() };
-        NodeSpec { id, name, address: String::new(), version: String::new(), capability }
-    })
+    let targets = prop::collection::vec(a_target(), 0..3);
+    let profile = (a_target(), a_device_name(), any::<u64>()).prop_map(|(target, device, run_micros)| Profile {
+        model: ModelRef { name: "a".into(), version: 1 },
+        target,
+        device,
+        run_micros,
+    });
+    let profiles = prop::collection::vec(profile, 0..3);
+    (a_node(), "[a-z]{0,5}", resources(), devices, targets, profiles).prop_map(
+        |(id, name, offers, devices, targets, profiles)| {
+            let capability = Capability { offers, devices, targets, labels: [].into(), profiles };
+            NodeSpec { id, name, address: String::new(), version: String::new(), capability }
+        },
+    )
+}
+
+fn a_policy() -> impl Strategy<Value = PolicyName> {
+    prop::sample::select(POLICIES.map(|(name, _, _)| name).to_vec())
+}
+
+fn a_hold() -> impl Strategy<Value = Hold> {
+    let named = (a_node(), a_device_name()).prop_map(|(node, device)| Hold::Named { node, device });
+    prop_oneof![4 => Just(Hold::Nothing), 1 => Just(Hold::Device), 1 => Just(Hold::Node), 1 => Just(Hold::EachDevice), 1 => named]
 }
 
 fn a_session() -> impl Strategy<Value = SessionSpec> {
     let fixed = prop_oneof![9 => 0..6_u32, 1 => any::<u32>()];
-    ("[ab]?", any::<Option<u8>>(), fixed, resources(), a_target()).prop_map(|(name, version, fixed, need, target)| {
-        let version = version.map(|version| u32::from(version) % 3);
-        SessionSpec { model: ModelQuery { name, version }, fixed, need, target, claim: None }
-    })
+    let workers = (fixed, 0..4_u32, 0..9_u32, 0..110_u8);
+    let rules =
+        (prop::option::of(a_policy()), prop::option::of(a_hold()), prop::option::of(resources()), any::<bool>());
+    ("[ab]?", any::<Option<u8>>(), resources(), a_target(), workers, rules).prop_map(
+        |(name, version, need, target, (fixed, share, max, priority), (policy, hold, need_max, refuse_unfit))| {
+            let model = ModelQuery { name, version: version.map(|version| u32::from(version) % 3) };
+            let need_max = need_max.map(|most| most.max(&need));
+            let spec = SessionSpec::of(model, &target, need);
+            SessionSpec { fixed, share, max, priority, policy, hold, need_max, refuse_unfit, ..spec }
+        },
+    )
+}
+
+fn a_worker() -> impl Strategy<Value = WorkerId> {
+    (0..20_u64).prop_map(WorkerId)
 }
 
 fn a_plan() -> impl Strategy<Value = Plan> {
     let placement = (0..6_u64, a_node(), a_device_name());
     let placement =
         placement.prop_map(|(session, node, device)| Placement { session: SessionId(session), node, device });
-    let start = prop::collection::vec(placement, 0..10);
-    let stop = prop::collection::vec((0..20_u64).prop_map(WorkerId), 0..4);
-    (stop, start).prop_map(|(stop, start)| Plan { stop, start })
+    let why = prop_oneof![
+        Just(Why::Drained),
+        (0..6_u64).prop_map(|by| Why::Preempted { by: SessionId(by) }),
+        (0..6_u64).prop_map(|by| Why::Reclaimed { by: SessionId(by) }),
+    ];
+    let change = prop_oneof![
+        6 => placement.prop_map(Change::Start),
+        2 => a_worker().prop_map(Change::Stop),
+        2 => a_worker().prop_map(Change::Return),
+        2 => a_worker().prop_map(Change::Revive),
+        1 => (a_worker(), resources()).prop_map(|(worker, need)| Change::Resize { worker, need }),
+        2 => (a_worker(), any::<u64>(), why).prop_map(|(worker, until, why)| Change::Leave { worker, until: Millis(until), why }),
+    ];
+    prop::collection::vec(change, 0..12).prop_map(|changes| Plan { changes })
 }
 
 fn a_report() -> impl Strategy<Value = WorkerReport> {
     prop_oneof![
         Just(WorkerReport::Status(WorkerStatus::Ready)),
         Just(WorkerReport::Status(WorkerStatus::Starting)),
+        Just(WorkerReport::Left),
+        Just(WorkerReport::OutOfMemory),
+        any::<u64>().prop_map(|length| WorkerReport::AtStake(Millis(length))),
         ".{0,3}".prop_map(|some| WorkerReport::Failed { reason: some.repeat(1_000) }),
     ]
 }
 
+fn of_health() -> impl Strategy<Value = Command> {
+    let ending = prop_oneof![
+        Just(Ending::AtOnce),
+        Just(Ending::WhenDone),
+        any::<u64>().prop_map(|length| Ending::Within(Millis(length))),
+    ];
+    let report = prop_oneof![
+        (0..5_u32).prop_map(|times| DeviceReport::Faults { times, reason: "it burns".into() }),
+        Just(DeviceReport::Passed),
+        Just(DeviceReport::Failed { reason: "it smokes".into() }),
+    ];
+    let device = || prop::option::of(a_device_name());
+    prop_oneof![
+        3 => (a_node(), device(), ending).prop_map(|(node, device, ending)| {
+            Command::Block { node, device, by: Author::Operator, reason: "so".into(), ending }
+        }),
+        2 => (a_node(), device()).prop_map(|(node, device)| Command::Unblock { node, device }),
+        4 => (a_node(), a_device_name(), report)
+            .prop_map(|(node, device, report)| Command::DeviceReport { node, device, report }),
+        3 => (a_node(), a_device_name()).prop_map(|(node, device)| Command::DeviceTest { node, device }),
+        2 => (a_node(), a_device_name()).prop_map(|(node, device)| Command::DeviceTrust { node, device }),
+    ]
+}
+
+fn of_sessions() -> impl Strategy<Value = Command> {
+    let id = || (0..6_u64).prop_map(SessionId);
+    prop_oneof![
+        8 => a_session().prop_map(Command::SessionCreate),
+        1 => id().prop_map(Command::SessionEnd),
+        3 => (id(), any::<u8>()).prop_map(|(session, workers)| Command::SessionWant { session, workers: workers.into() }),
+        2 => (id(), resources()).prop_map(|(session, reserved)| Command::SessionReserve { session, reserved }),
+    ]
+}
+
 fn a_command() -> impl Strategy<Value = Command> {
-    let worker = (0..20_u64).prop_map(WorkerId);
     prop_oneof![
         1 => any::<u64>().prop_map(|mesh| Command::Found { mesh: MeshId(mesh) }),
+        1 => a_policy().prop_map(Command::PolicySet),
         6 => a_node_spec().prop_map(Command::NodeJoin),
         2 => a_node().prop_map(Command::NodeDown),
         2 => a_node().prop_map(Command::NodeUp),
         2 => ("[ab]?", any::<u8>()).prop_map(|(name, content)| Command::ModelAdd(mesh::model(&name, content % 3))),
-        4 => a_session().prop_map(Command::SessionCreate),
-        1 => (0..6_u64).prop_map(|session| Command::SessionEnd(SessionId(session))),
-        3 => (a_node(), worker, a_report()).prop_map(|(node, worker, report)| Command::WorkerReport { node, worker, report }),
-        3 => a_plan().prop_map(Command::Plan),
+        6 => of_sessions(),
+        3 => of_health(),
+        4 => (a_node(), a_worker(), a_report())
+            .prop_map(|(node, worker, report)| Command::WorkerReport { node, worker, report }),
+        4 => a_plan().prop_map(Command::Plan),
     ]
+}
+
+/// A state that some commands have led to, with whatever the planner made of it in between.
+fn a_state_after(entries: &[Entry]) -> State {
+    let mut state = State::default();
+    let mut planner = Planner::default();
+    let founded = [Command::Found { mesh: MeshId(7) }, Command::ModelAdd(mesh::model("a", 1))];
+    let founded = founded.map(|command| Entry { at: Millis(0), command });
+    for (number, entry) in founded.iter().chain(entries).enumerate() {
+        let _ = apply(&mut state, entry);
+        if number % 5 == 4 {
+            let planned = planner.plan(&state, entry.at, CHANGES_MAX);
+            let _ = apply(&mut state, &Entry { at: entry.at, command: Command::Plan(planned) });
+        }
+    }
+    state
 }
 
 /// Clocks that step forward, back, and to the end of time.
@@ -125,16 +226,45 @@ proptest! {
 
     #[test]
     fn what_the_planner_plans_is_taken_and_leaves_nothing_to_plan(
-        entries in prop::collection::vec(an_entry(), 0..40),
+        entries in prop::collection::vec(an_entry(), 0..60),
         now in 0..200_000_u64,
     ) {
-        let (mut state, at) = (State::default(), Millis(now));
-        for entry in &entries {
-            let _ = apply(&mut state, entry);
-        }
+        let (mut state, at) = (a_state_after(&entries), Millis(now));
         let planned = plan(&state, at);
-        let events = apply(&mut state, &Entry { at, command: Command::Plan(planned) }).unwrap();
-        prop_assert!(!events.iter().any(|event| matches!(event, Event::PlacementRefused { .. })), "{events:?}");
+        let events = apply(&mut state, &Entry { at, command: Command::Plan(planned.clone()) }).unwrap();
+        prop_assert!(!events.iter().any(|event| matches!(event, Event::ChangeRefused { .. })), "{events:?}");
+        prop_assert_eq!(invariants::violations(&state), Vec::<String>::new());
+        prop_assert_eq!(plan(&state, at), Plan::default(), "after {:?}", planned);
+    }
+
+    #[test]
+    fn a_planner_that_followed_every_change_plans_as_one_that_begins(
+        entries in prop::collection::vec(an_entry(), 0..60),
+    ) {
+        let (mut state, mut planner) = (State::default(), Planner::default());
+        for entry in entries {
+            let _ = apply(&mut state, &entry);
+            let planned = planner.plan(&state, entry.at, CHANGES_MAX);
+            prop_assert_eq!(&planned, &plan(&state, entry.at));
+            // Some plans are lost with their leader.
+            if entry.at.0 % 3 > 0 {
+                let _ = apply(&mut state, &Entry { at: entry.at, command: Command::Plan(planned) });
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_plan_is_the_begin_of_the_whole(entries in prop::collection::vec(an_entry(), 0..60), now in 0..200_000_u64) {
+        let (mut state, at) = (a_state_after(&entries), Millis(now));
+        // Step by step it comes to rest too.
+        for _ in 0..200 {
+            let step = Planner::default().plan(&state, at, 1);
+            if step.is_empty() {
+                break;
+            }
+            let events = apply(&mut state, &Entry { at, command: Command::Plan(step) }).unwrap();
+            prop_assert!(!events.iter().any(|event| matches!(event, Event::ChangeRefused { .. })), "{events:?}");
+        }
         prop_assert_eq!(plan(&state, at), Plan::default());
     }
 

@@ -1,5 +1,7 @@
 //! What one agent does about its own workers.
 
+use skein_core::health::{Author, Ending};
+use skein_core::plan::{Change, Plan};
 use skein_core::supervise::{Action, RESTARTS_MAX, Supervisor, WorkerEvent};
 use skein_core::worker::{WorkerReport, WorkerStatus};
 use skein_core::{Command, Millis, WorkerId};
@@ -44,6 +46,28 @@ impl Agent {
         self.supervisor.on_worker(self.now, W, WorkerEvent::Exited { reason: "signal 11".into() });
     }
 
+    fn tell(&mut self, event: WorkerEvent) {
+        self.supervisor.on_worker(self.now, W, event);
+    }
+
+    /// Its node is drained: the worker has to leave.
+    fn drain(&mut self) {
+        let (by, reason, ending) = (Author::Operator, String::from("moving"), Ending::WhenDone);
+        self.mesh.apply(Command::Block { node: A, device: None, by, reason, ending });
+        self.look();
+    }
+
+    /// And may stay after all.
+    fn undrain(&mut self) {
+        self.mesh.apply(Command::Unblock { node: A, device: None });
+        self.look();
+    }
+
+    fn told(&mut self, report: WorkerReport) {
+        self.mesh.apply(Command::WorkerReport { node: A, worker: W, report });
+        self.look();
+    }
+
     fn actions(&mut self) -> Vec<Action> {
         let actions: Vec<Action> = std::iter::from_fn(|| self.supervisor.next_action(self.now)).take(100).collect();
         assert!(actions.len() < 100, "it never comes to rest: {actions:?}");
@@ -68,6 +92,14 @@ fn ready() -> Action {
 
 fn starting() -> Action {
     Action::Report(W, WorkerReport::Status(WorkerStatus::Starting))
+}
+
+fn left() -> Action {
+    Action::Report(W, WorkerReport::Left)
+}
+
+fn at_stake(ms: u64) -> Action {
+    Action::Report(W, WorkerReport::AtStake(Millis(ms)))
 }
 
 fn failed(reason: &str) -> Action {
@@ -239,4 +271,112 @@ fn a_restarted_agent_starts_its_workers_and_says_that_they_are_not_ready() {
     agent.supervisor = Supervisor::new(A);
     agent.look();
     assert_eq!(agent.actions(), [Action::Start(W), starting()]);
+}
+
+#[test]
+fn a_worker_that_has_to_leave_finishes_and_says_so_until_it_is_gone() {
+    let mut agent = Agent::with_a_ready_worker();
+    agent.tell(WorkerEvent::Finished);
+    assert_eq!(agent.actions(), [], "nobody asked");
+    agent.drain();
+    assert_eq!(agent.actions(), [Action::Finish(W)]);
+    agent.look();
+    assert_eq!((agent.actions(), agent.supervisor.wake_at()), (vec![], None), "it has work");
+    agent.tell(WorkerEvent::Finished);
+    assert_eq!(agent.actions(), [left()]);
+    assert_eq!(agent.wake(), (1_000, vec![left()]));
+    agent.told(WorkerReport::Left);
+    assert_eq!(agent.actions(), [Action::Stop(W)]);
+}
+
+#[test]
+fn a_worker_that_may_stay_after_all_goes_on() {
+    let mut agent = Agent::with_a_ready_worker();
+    agent.drain();
+    assert_eq!(agent.actions(), [Action::Finish(W)]);
+    agent.undrain();
+    assert_eq!(agent.actions(), [Action::Resume(W)]);
+    agent.tell(WorkerEvent::Finished);
+    assert_eq!((agent.actions(), agent.supervisor.wake_at()), (vec![], None), "it came too late");
+    agent.drain();
+    assert_eq!(agent.actions(), [Action::Finish(W)]);
+    agent.tell(WorkerEvent::Finished);
+    assert_eq!(agent.actions(), [left()]);
+    agent.undrain();
+    assert_eq!(agent.actions(), [Action::Resume(W)], "also where it had finished");
+}
+
+#[test]
+fn a_worker_that_is_not_ready_has_nothing_to_finish() {
+    let mut agent = Agent::with_a_worker();
+    assert_eq!(agent.actions(), [Action::Start(W)]);
+    agent.drain();
+    assert_eq!(agent.actions(), [left()]);
+    // One that crashes while it leaves is not started again for that.
+    let mut agent = Agent::with_a_ready_worker();
+    agent.drain();
+    agent.actions();
+    agent.crash();
+    assert_eq!(agent.actions(), [left()]);
+    assert_eq!(agent.wake(), (1_000, vec![left()]));
+    agent.undrain();
+    assert_eq!(agent.actions(), [Action::Start(W), starting()]);
+}
+
+#[test]
+fn a_worker_that_is_kept_warm_is_left_as_it_is() {
+    let mut agent = Agent::with_a_ready_worker();
+    agent.mesh.apply(Command::Plan(Plan { changes: vec![Change::Return(W)] }));
+    agent.look();
+    assert_eq!((agent.actions(), agent.supervisor.wake_at()), (vec![], None));
+    agent.mesh.apply(Command::Plan(Plan { changes: vec![Change::Revive(W)] }));
+    agent.look();
+    assert_eq!(agent.actions(), []);
+}
+
+#[test]
+fn a_worker_that_ran_out_of_memory_is_told_of_and_not_started_again() {
+    let mut agent = Agent::with_a_ready_worker();
+    agent.tell(WorkerEvent::OutOfMemory);
+    let told = || Action::Report(W, WorkerReport::OutOfMemory);
+    assert_eq!(agent.actions(), [told()]);
+    assert_eq!(agent.wake(), (1_000, vec![told()]));
+    agent.told(WorkerReport::OutOfMemory);
+    assert_eq!((agent.actions(), agent.supervisor.wake_at()), (vec![], None), "it had no process to stop");
+}
+
+#[test]
+fn work_at_stake_is_told_when_it_has_doubled_and_when_it_is_over() {
+    let mut agent = Agent::with_a_ready_worker();
+    let mut told = Vec::new();
+    for ms in (0..20_000).step_by(500) {
+        agent.tell(WorkerEvent::Stake(Millis(ms)));
+        let actions = agent.actions();
+        if let [Action::Report(_, report @ WorkerReport::AtStake(_))] = &actions[..] {
+            agent.told(report.clone());
+        }
+        told.extend(actions);
+    }
+    assert_eq!(told, [1_000, 2_000, 4_000, 8_000, 16_000].map(at_stake));
+    agent.tell(WorkerEvent::Stake(Millis(9_000)));
+    assert_eq!(agent.actions(), [], "less is not worth a word");
+    agent.tell(WorkerEvent::Stake(Millis(0)));
+    assert_eq!(agent.actions(), [at_stake(0)]);
+    assert_eq!(agent.wake(), (1_000, vec![at_stake(0)]));
+    agent.told(WorkerReport::AtStake(Millis(0)));
+    assert_eq!((agent.actions(), agent.supervisor.wake_at()), (vec![], None));
+}
+
+#[test]
+fn short_tasks_are_never_worth_a_word_and_a_crash_ends_what_was_at_stake() {
+    let mut agent = Agent::with_a_ready_worker();
+    agent.tell(WorkerEvent::Stake(Millis(999)));
+    assert_eq!((agent.actions(), agent.supervisor.wake_at()), (vec![], None));
+    agent.tell(WorkerEvent::Stake(Millis(5_000)));
+    assert_eq!(agent.actions(), [at_stake(4_000)]);
+    agent.told(WorkerReport::AtStake(Millis(4_000)));
+    agent.crash();
+    assert_eq!(agent.actions(), [starting()]);
+    agent.told(WorkerReport::Status(WorkerStatus::Starting));
+    assert_eq!(agent.actions(), [at_stake(0)]);
 }

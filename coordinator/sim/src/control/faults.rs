@@ -1,42 +1,42 @@
-//! What goes wrong, and what people ask for meanwhile.
+//! What goes wrong.
 
 use skein_core::{Command, Millis, NodeId, SessionId};
 
-use super::{FAULTS_FOR, Happening, World, draw};
+use super::draw::{node, nonsense, plan};
+use super::{FAULTS_FOR, Happening, Machine, World};
 
 impl World {
     pub(super) fn fault(&mut self) {
         if self.is_healing {
             return;
         }
-        let pause = self.chance.number(50..2_500);
+        let pause = self.chance.number(50..2_000);
         self.after(Millis(pause), Happening::Fault);
         let nodes = self.machines.len() as u64;
         match self.chance.number(0..100) {
-            0..8 => self.kill(),
-            8..22 => self.start_again(),
-            22..27 => self.cut_off(),
-            27..37 => self.join_again(),
-            37..41 => self.replace_leader(),
-            41..46 => self.say("asked_model_add", |chance| Command::ModelAdd(draw::model(chance))),
-            46..56 => self.say("asked_session_create", |chance| Command::SessionCreate(draw::session(chance))),
-            56..61 => self.end_session(),
-            61..69 => self.say("nonsense", |chance| draw::nonsense(chance, nodes)),
-            69..76 => self.random_plan(),
-            76..82 => self.random_report(),
-            82..90 => self.stale_entry(),
-            _ => self.poison(),
+            0..5 => self.kill(),
+            5..18 => self.start_again(),
+            18..21 => self.cut_off(),
+            21..32 => self.join_again(),
+            32..34 => self.replace_leader(),
+            34..61 => self.ask(),
+            61..69 => self.say("nonsense", |chance| nonsense::command(chance, nodes)),
+            69..75 => self.random_plan(),
+            75..80 => self.random_report(),
+            80..88 => self.stale_entry(),
+            88..94 => self.poison(),
+            _ => self.damage(),
         }
     }
 
-    fn some_machine(&mut self, which: impl Fn(&super::Machine) -> bool) -> Option<NodeId> {
-        self.chance
-            .pick(self.machines.values().filter(|machine| which(machine)).map(|machine| machine.id).collect::<Vec<_>>())
+    pub(super) fn some_machine(&mut self, which: impl Fn(&Machine) -> bool) -> Option<NodeId> {
+        let ids = self.machines.values().filter(|machine| which(machine)).map(|machine| machine.id);
+        self.chance.pick(ids.collect::<Vec<_>>())
     }
 
     fn kill(&mut self) {
         let Some(id) = self.some_machine(|machine| machine.is_alive) else { return };
-        self.machines.entry(id).and_modify(super::Machine::die);
+        self.machines.entry(id).and_modify(Machine::die);
         self.chance.count("node_killed");
         if self.leader() == Some(id) {
             self.chance.count("leader_killed");
@@ -48,7 +48,7 @@ impl World {
     fn start_again(&mut self) {
         let Some(id) = self.some_machine(|machine| !machine.is_alive) else { return };
         let now = self.now;
-        let changed = self.chance.percent(30).then(|| draw::node_spec(&mut self.chance, id));
+        let changed = self.chance.percent(30).then(|| node::spec(&mut self.chance, id));
         if changed.is_some() {
             self.chance.count("node_changed");
         }
@@ -60,7 +60,7 @@ impl World {
     }
 
     fn cut_off(&mut self) {
-        let Some(id) = self.some_machine(super::Machine::is_reachable) else { return };
+        let Some(id) = self.some_machine(Machine::is_reachable) else { return };
         self.machines.entry(id).and_modify(|machine| machine.is_cut_off = true);
         self.chance.count("node_cut_off");
         if self.leader() == Some(id) {
@@ -82,28 +82,20 @@ impl World {
         }
     }
 
-    fn say(&mut self, kind: &'static str, what: impl Fn(&mut crate::chance::Chance) -> Command) {
-        let command = what(&mut self.chance);
-        self.chance.count(kind);
-        self.take_in(command);
-    }
-
-    fn end_session(&mut self) {
-        let open: Vec<SessionId> = self.state.sessions.keys().copied().collect();
-        // Where none is open, one that was.
-        let session = self.chance.pick(open).unwrap_or(self.state.last_session);
-        self.say("asked_session_end", |_| Command::SessionEnd(session));
-    }
-
     fn random_plan(&mut self) {
-        let (nodes, session, worker) =
-            (self.machines.len() as u64, self.state.last_session.0, self.state.last_worker.0);
-        self.say("plan_random", |chance| Command::Plan(draw::plan(chance, nodes, session, worker)));
+        let (nodes, now) = (self.machines.len() as u64, self.epoch(NodeId(1)));
+        let plan = plan::plan(&mut self.chance, nodes, &self.state, now);
+        self.say("plan_random", |_| Command::Plan(plan));
     }
 
     fn random_report(&mut self) {
-        let (nodes, worker) = (self.machines.len() as u64, self.state.last_worker.0);
-        self.say("report_random", |chance| draw::report(chance, nodes, worker));
+        let nodes = self.machines.len() as u64;
+        let command = if self.chance.percent(60) {
+            plan::worker_report(&mut self.chance, nodes, &self.state)
+        } else {
+            plan::device_report(&mut self.chance, nodes)
+        };
+        self.say("report_random", |_| command);
     }
 
     /// Something that was said once is said again: an old plan, an old report, a node that was down.
@@ -114,7 +106,7 @@ impl World {
         let back = self.chance.index(self.log.len().min(60));
         let command = self.log[self.log.len() - 1 - back].entry.command.clone();
         let kind = if matches!(command, Command::Plan(_)) { "plan_stale" } else { "entry_stale" };
-        self.say(kind, |_| command.clone());
+        self.say(kind, |_| command);
     }
 
     /// On some node the workers of some session can no longer be.
@@ -124,5 +116,17 @@ impl World {
         self.poisoned.insert((session, node));
         self.chance.count("place_poisoned");
         debug_assert!(self.now < FAULTS_FOR + Millis(10_000));
+    }
+
+    /// A device begins to fail, or works again.
+    fn damage(&mut self) {
+        let mended = self.chance.pick(self.bad_devices.iter().cloned().collect::<Vec<_>>());
+        if let Some(device) = mended.filter(|_| self.chance.percent(50)) {
+            self.bad_devices.remove(&device);
+            self.chance.count("device_mended");
+        } else if let Some(device) = self.some_device() {
+            self.bad_devices.insert(device);
+            self.chance.count("device_damaged");
+        }
     }
 }

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use skein_core::health::Phase;
 use skein_core::seats::next_change;
+use skein_core::session::Session;
 use skein_core::supervise::WorkerEvent;
-use skein_core::worker::WorkerStatus;
-use skein_core::{Millis, NodeId, WorkerId, plan};
+use skein_core::worker::{Duty, WorkerStatus};
+use skein_core::{Millis, NodeId, SessionId, WorkerId, plan};
 
-use super::check::Taken;
+use super::check::walk;
 use super::log::up;
 use super::{DIED, DOWN_AFTER, Happening, World};
 
-/// The longest hold-off is 320 s; beats, elections, reports and restarts take seconds.
-const HEALED_WITHIN: Millis = Millis(400_000);
+/// The longest rest of a device is 640 s, and its probation 60 s; the longest hold-off is 320 s; beats, elections, reports
+/// and restarts take seconds.
+const HEALED_WITHIN: Millis = Millis(800_000);
 /// How long a healed mesh is watched: nothing may be committed any more.
 const CALM: Millis = Millis(10_000);
 
@@ -44,6 +47,7 @@ impl World {
     fn repair(&mut self) {
         self.is_healing = true;
         self.poisoned.clear();
+        self.bad_devices.clear();
         let dies = |event: &WorkerEvent| matches!(event, WorkerEvent::Exited { reason } if reason == DIED);
         self.queue.retain(|_, happening| !matches!(happening, Happening::Process { event, .. } if dies(event)));
         let ids: Vec<NodeId> = self.machines.keys().copied().collect();
@@ -83,24 +87,28 @@ impl World {
         if !plan(&self.state, self.epoch(leader)).is_empty() {
             found.push("there is something to plan".into());
         }
-        self.someone_could_be_served(&mut found);
+        self.someone_could_be_served(self.epoch(leader), &mut found);
         self.nodes_are_not_known_as_they_are(&mut found);
         for id in self.machines.keys() {
             self.workers_differ(*id, &mut found);
         }
         self.seats_are_wrong(&mut found);
+        self.devices_are_not_trusted(&mut found);
         found
     }
 
-    /// In the far future no place is held off, so this is who could be served if the mesh waited long enough.
-    fn someone_could_be_served(&self, found: &mut Vec<String>) {
-        let taken = Taken::by(self.state.workers.values());
-        for (id, session) in &self.state.sessions {
-            let lacking = taken.lacking(*id, session);
-            let places = taken.places(&self.state, Millis(u64::MAX / 2), session);
-            if lacking > 0 && !places.is_empty() {
-                found.push(format!("session {id} lacks {lacking} workers, and could have one on node {}", places[0].0));
-            }
+    /// Hold-offs end, so this is who could be served if the mesh waited long enough.
+    fn someone_could_be_served(&self, epoch: Millis, found: &mut Vec<String>) {
+        let mut later = self.state.clone();
+        later.sessions.values_mut().for_each(|session| session.failures.clear());
+        found.extend(walk::at_rest(&later, epoch));
+        let leaving = self.state.workers.iter().filter(|(_, worker)| matches!(worker.duty, Duty::Leaving { .. }));
+        found.extend(leaving.map(|(id, worker)| format!("worker {id} is still {:?}", worker.duty)));
+        // Whoever waits for the end of a hold-off may yet get something.
+        let waits = |(id, session): &(&SessionId, &Session)| self.state.index().serving(**id) < session.target();
+        for (id, session) in self.state.sessions.iter().filter(waits) {
+            let held_off = session.failures.values().any(|failure| failure.holds(epoch));
+            found.extend(held_off.then(|| format!("session {id} is still held off somewhere")));
         }
     }
 
@@ -114,6 +122,15 @@ impl World {
                 Some(node) if !machine.is_alive && node.up => found.push(format!("node {id} is lost, and up")),
                 _ => {}
             }
+        }
+    }
+
+    /// Whatever was wrong with a device of a node that is there was mended: it is tested, passes, and is trusted again.
+    fn devices_are_not_trusted(&self, found: &mut Vec<String>) {
+        let nodes = self.state.nodes.iter().filter(|(_, node)| node.up);
+        for (id, node) in nodes {
+            let devices = node.devices.iter().filter(|(_, health)| health.phase != Phase::Sound);
+            found.extend(devices.map(|(name, health)| format!("'{name}' of node {id} is {:?}", health.phase)));
         }
     }
 

@@ -1,10 +1,10 @@
 //! Who leads, and what it decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use skein_core::liveness::Liveness;
-use skein_core::seats::{SeatChange, VOTERS, next_change};
-use skein_core::{Command, Entry, MeshId, Millis, NodeId, plan};
+use skein_core::plan::{CHANGES_MAX, Planner};
+use skein_core::{Command, Entry, MeshId, Millis, NodeId, health, plan};
 
 use super::log::up;
 use super::{DOWN_AFTER, Happening, World};
@@ -22,8 +22,12 @@ pub(super) struct Lead {
     /// When each node was last heard in this term: the simulator's own account, to check the other.
     heard: BTreeMap<NodeId, Millis>,
     is_proposing: bool,
-    is_seating: bool,
+    pub(super) is_seating: bool,
     pub(super) wake: Option<Millis>,
+    pub(super) planner: Planner,
+    pub(super) changes_max: usize,
+    /// How long the log was when there was nothing to plan.
+    at_rest: Option<usize>,
 }
 
 impl World {
@@ -50,8 +54,19 @@ impl World {
         self.chance.count("leader_elected");
         let liveness = Liveness::new(self.now, DOWN_AFTER, &self.state);
         let heard = up(&self.state).map(|node| (node, self.now)).collect();
-        let (is_proposing, is_seating, wake) = (false, false, None);
-        self.lead = Some(Lead { node, liveness, heard, is_proposing, is_seating, wake });
+        // Some plan in small steps.
+        let changes_max = if self.chance.percent(15) { 1 + self.chance.index(6) } else { CHANGES_MAX };
+        self.lead = Some(Lead {
+            node,
+            liveness,
+            heard,
+            is_proposing: false,
+            is_seating: false,
+            wake: None,
+            planner: Planner::default(),
+            changes_max,
+            at_rest: None,
+        });
         self.drive_leader();
     }
 
@@ -132,8 +147,9 @@ impl World {
         self.seat();
         let state = &self.state;
         let Some(lead) = &mut self.lead else { return };
-        let plan = plan::wake_at(state, epoch).map(|at| now + at.since(epoch));
-        let wake = [lead.liveness.wake_at(state), plan].into_iter().flatten().min();
+        let wakes = [plan::wake_at(state, epoch), health::wake_at(state)].into_iter().flatten();
+        let wakes = wakes.map(|at| now + at.since(epoch));
+        let wake = wakes.chain(lead.liveness.wake_at(state)).min();
         // What is due already waits for the command under way.
         lead.wake = wake.filter(|_| !lead.is_proposing);
         self.chance
@@ -153,7 +169,25 @@ impl World {
             return Some(command);
         }
         self.check_nobody_silent();
-        let plan = plan(&self.state, epoch);
+        if let Some(command) = health::next_command(&self.state, epoch) {
+            self.chance.count("health_command");
+            return Some(command);
+        }
+        self.plan(epoch)
+    }
+
+    fn plan(&mut self, epoch: Millis) -> Option<Command> {
+        let length = self.log.len();
+        let lead = self.lead.as_mut()?;
+        // Nothing changed, and the time has not come at which that alone would do. Now and then, it is planned all the same.
+        let is_due = lead.wake.is_none_or(|wake| wake <= self.now);
+        let rests = lead.at_rest == Some(length) && !is_due;
+        if rests && !self.chance.percent(3) {
+            return None;
+        }
+        let plan = lead.planner.plan(&self.state, epoch, lead.changes_max);
+        lead.at_rest = plan.is_empty().then_some(length);
+        self.chance.check(!rests || plan.is_empty(), || format!("nobody was woken for {plan:?}"));
         self.check_plan(epoch, &plan);
         self.chance.count(if plan.is_empty() { "plan_empty" } else { "plan_made" });
         (!plan.is_empty()).then_some(Command::Plan(plan))
@@ -192,42 +226,5 @@ impl World {
             self.chance
                 .check(silence < DOWN_AFTER + LATE, || format!("node {node} is up after a silence of {silence}"));
         }
-    }
-
-    fn seat(&mut self) {
-        let Some(lead) = self.lead.as_mut().filter(|lead| !lead.is_seating) else { return };
-        if let Some(change) = next_change(&self.state, &self.voters, &self.learners) {
-            lead.is_seating = true;
-            let delay = self.chance.number(5..500);
-            self.after(Millis(delay), Happening::Seats { term: self.term, change });
-        }
-    }
-
-    pub(super) fn change_seats(&mut self, term: u64, change: SeatChange) {
-        let Some(lead) = self.lead.as_mut().filter(|_| term == self.term) else { return };
-        lead.is_seating = false;
-        match change {
-            // Adding a learner waits until it has the log: one that is away holds the leader up, and fails.
-            SeatChange::AddLearner(node) if self.is_reachable(node) => {
-                self.learners.insert(node);
-                self.chance.count("seat_learner_added");
-            }
-            SeatChange::SetVoters(voters) if self.has_majority(&voters) && self.has_majority(&self.voters) => {
-                self.check_voters(&voters);
-                self.learners.extend(&self.voters);
-                self.voters = voters;
-                self.learners.retain(|node| !self.voters.contains(node));
-                self.chance.count("seat_voters_set");
-            }
-            _ => self.chance.count("seat_change_failed"),
-        }
-        self.drive_leader();
-    }
-
-    fn check_voters(&mut self, voters: &BTreeSet<NodeId>) {
-        let is_odd = voters.len() % 2 == 1 && voters.len() <= VOTERS;
-        let caught_up = voters.iter().all(|node| self.voters.contains(node) || self.learners.contains(node));
-        let keeps = voters.is_superset(&self.voters);
-        self.chance.check(is_odd && caught_up && keeps, || format!("voters {:?} become {voters:?}", self.voters));
     }
 }

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use skein_core::worker::{Why, WorkerReport};
 use skein_core::{Command, Entry, Event, Millis, NodeId, State, apply, invariants};
 
-use super::{Happening, Logged, World, check};
+use super::check::{events, kinds, rules, state};
+use super::{Evictions, Happening, Logged, World};
 
 impl World {
     /// Applies an entry where all replicas will apply it, and checks what came of it.
     pub(super) fn append(&mut self, entry: Entry) {
-        let before = self.chance.percent(30).then(|| self.state.clone());
-        let workers_before = check::Before { workers: self.state.workers.clone(), newest_worker: self.newest_worker };
+        let is_concern = rules::concern(&entry.command);
+        let before = (self.chance.percent(30) || is_concern).then(|| self.state.clone());
+        let evicted = self.state.sessions.iter().map(|(id, session)| (*id, session.evicted)).collect();
+        let workers_before =
+            events::Before { workers: self.state.workers.clone(), newest_worker: self.newest_worker, evicted };
         let was_up: BTreeSet<NodeId> = up(&self.state).collect();
         let outcome = apply(&mut self.state, &entry);
         self.count_outcome(&outcome);
-        let found = invariants::violations(&self.state).into_iter().chain(check::state(&self.state));
+        let found = invariants::violations(&self.state).into_iter().chain(state::violations(&self.state));
         for violation in found.collect::<Vec<_>>() {
             self.chance.check(false, || format!("after {entry:?}: {violation}"));
         }
@@ -24,11 +29,16 @@ impl World {
                 self.chance.check(!changed, || format!("{refusal:?}, and yet the state changed"));
             }
             Ok(events) => {
-                let found = check::events(&workers_before, &self.state, &entry, events);
+                let found = events::violations(&workers_before, &self.state, &entry, events);
                 self.chance.check(found.is_empty(), || format!("after {entry:?}: {}", found.join("; ")));
+                if let Some(before) = before.filter(|_| is_concern) {
+                    let found = rules::violations(&before, &self.state, &entry, events);
+                    self.chance.check(found.is_empty(), || format!("after {entry:?}: {}", found.join("; ")));
+                }
             }
         }
         self.newest_worker = self.newest_worker.max(self.state.workers.keys().next_back().copied().unwrap_or_default());
+        self.count_evictions(&entry, &outcome);
         let came_up: Vec<NodeId> = up(&self.state).filter(|node| !was_up.contains(node)).collect();
         for node in came_up {
             self.came_up(node);
@@ -71,27 +81,24 @@ impl World {
 
     fn count_outcome(&mut self, outcome: &Result<Vec<Event>, skein_core::Refusal>) {
         match outcome {
-            Err(refusal) => self.chance.count(check::refusal_kind(refusal)),
-            Ok(events) => events.iter().for_each(|event| self.chance.count(check::event_kind(event))),
+            Err(refusal) => self.chance.count(kinds::of_refusal(refusal)),
+            Ok(events) => events.iter().for_each(|event| self.chance.count(kinds::of_event(event))),
         }
     }
 
-    /// A plan is made on the leader's state: sound, and nothing left to do after it.
-    pub(super) fn check_plan(&mut self, epoch: Millis, plan: &skein_core::plan::Plan) {
-        let found = check::plan(&self.state, epoch, plan);
-        self.chance.check(found.is_empty(), || format!("{plan:?}: {}", found.join("; ")));
-        if plan.start.len() < check::STARTS_MAX && self.chance.percent(20) {
-            let mut trial: State = self.state.clone();
-            let events = apply(&mut trial, &Entry { at: epoch, command: Command::Plan(plan.clone()) });
-            let refused = events.iter().flatten().any(|event| matches!(event, Event::PlacementRefused { .. }));
-            self.chance.check(!refused, || format!("a fresh plan is refused: {events:?}"));
-            let again = skein_core::plan(&trial, epoch);
-            self.chance.check(again.is_empty(), || format!("no fixed point: after {plan:?} comes {again:?}"));
-            self.chance.count("plan_fixed_point_checked");
-        }
-        if plan.is_empty() && self.chance.percent(5) {
-            let unexplained = check::unexplained(&self.state, epoch);
-            self.chance.check(unexplained.is_empty(), || unexplained.join("; "));
+    /// Between two things that come from outside, each worker may have to leave, and each that comes in its place.
+    fn count_evictions(&mut self, entry: &Entry, outcome: &Result<Vec<Event>, skein_core::Refusal>) {
+        let answers = |report: &WorkerReport| matches!(report, WorkerReport::Status(_) | WorkerReport::Left);
+        match &entry.command {
+            Command::WorkerReport { report, .. } if answers(report) => {}
+            Command::Plan(_) => {
+                let told = |event: &&Event| matches!(event, Event::WorkerLeaving { why, .. } if *why != Why::Drained);
+                self.evictions.told += outcome.iter().flatten().filter(told).count();
+                self.evictions.workers = self.evictions.workers.max(self.state.workers.len());
+                let Evictions { told, workers } = self.evictions;
+                self.chance.check(told <= 2 * workers, || format!("{told} evictions in a row among {workers} workers"));
+            }
+            _ => self.evictions = Evictions { told: 0, workers: self.state.workers.len() },
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Machine {
     pub(super) processes: BTreeMap<WorkerId, Process>,
     pub(super) wake: Option<Millis>,
     births: u64,
+    /// Since when each device was to be tested, when it last was.
+    pub(super) tested: BTreeMap<String, Millis>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Machine {
         let clock_ahead = if chance.percent(10) { 3_600_000 } else { chance.number(0..200) };
         Self {
             id,
-            spec: draw::node_spec(chance, id),
+            spec: draw::node::spec(chance, id),
             is_alive: true,
             is_cut_off: false,
             clock_ahead,
@@ -54,6 +56,7 @@ impl Machine {
             processes: BTreeMap::new(),
             wake: None,
             births: 0,
+            tested: BTreeMap::new(),
         }
     }
 
@@ -88,6 +91,7 @@ impl World {
         }
         let term = self.term;
         self.send(id, || Happening::Beat { term, node: id });
+        self.look_after(id);
         self.replicate(id);
     }
 
@@ -105,6 +109,8 @@ impl World {
                 Action::Start(worker) => self.start_process(id, worker),
                 Action::Stop(worker) => self.stop_process(id, worker),
                 Action::Report(worker, report) => self.report(id, worker, report),
+                Action::Finish(worker) => self.told(id, worker, "worker_told_to_finish"),
+                Action::Resume(worker) => self.told(id, worker, "worker_told_to_resume"),
             }
         }
         self.chance.check(false, || format!("node {id} never comes to rest"));
@@ -154,6 +160,9 @@ impl World {
             WorkerReport::Status(WorkerStatus::Ready) => ("report_ready", is_ready),
             WorkerReport::Status(WorkerStatus::Starting) => ("report_starting", !is_ready),
             WorkerReport::Failed { .. } => ("report_failed", process.is_none()),
+            WorkerReport::OutOfMemory => ("report_out_of_memory", process.is_none()),
+            WorkerReport::AtStake(length) => ("report_at_stake", is_ready || *length == Millis(0)),
+            WorkerReport::Left => ("report_left", true),
         };
         self.chance.check(is_true, || format!("node {id} reports {report:?} of worker {worker}, which is not so"));
         self.chance.count(kind);
@@ -165,9 +174,8 @@ impl World {
         let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.is_alive) else { return };
         let Some(process) = machine.processes.get_mut(&worker).filter(|process| process.birth == birth) else { return };
         let is_ready = *event == WorkerEvent::Ready;
-        if is_ready {
-            process.is_ready = true;
-        } else {
+        process.is_ready |= is_ready;
+        if !is_ready {
             machine.processes.remove(&worker);
         }
         machine.supervisor.on_worker(self.now, worker, event.clone());
@@ -181,6 +189,14 @@ impl World {
             self.old_news(id, worker);
         }
         self.drive_machine(id);
+    }
+
+    /// Only a process that is loaded has anything to finish.
+    fn told(&mut self, id: NodeId, worker: WorkerId, kind: &'static str) {
+        let process = self.machines.get(&id).and_then(|machine| machine.processes.get(&worker));
+        let is_ready = process.is_some_and(|process| process.is_ready);
+        self.chance.check(is_ready, || format!("{kind}: worker {worker} of node {id}, which is not ready"));
+        self.chance.count(kind);
     }
 
     /// News of a process that is gone already.

@@ -2,18 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use skein_core::dispatch::events::TaskChange;
+use skein_core::dispatch::history::{FailedAttempt, Fault};
 use skein_core::dispatch::ledger::Ledger;
-use skein_core::dispatch::{Delivery, Dispatcher, Limits, Outcome, Refused, Send, TaskId};
-use skein_core::{Sequence, StreamId, WorkerId};
+use skein_core::dispatch::retry::Retry;
+use skein_core::dispatch::{Delivery, Demand, Dispatcher, Limits, Outcome, Refused, TaskId};
+use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
+
+pub(super) use sending::Sent;
+
+mod sending;
 
 #[derive(Debug)]
 pub(super) struct Expected {
     limits: Limits,
+    retry: Retry,
     streams: BTreeMap<StreamId, Stream>,
     workers: BTreeMap<WorkerId, Worker>,
-    /// The places before and behind everything that waits.
-    front: i64,
-    back: i64,
+    /// Tasks taken in.
+    arrivals: u64,
+    /// How many events of each kind there should have been.
+    told: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug)]
@@ -29,24 +38,49 @@ struct Stream {
 #[derive(Debug)]
 struct Task {
     payload: u64,
-    attempt_first: u32,
+    priority: u8,
+    arrival: u64,
     attempt: u32,
+    checkpoint: Option<u64>,
+    history: Vec<FailedAttempt>,
     place: Place,
 }
 
 #[derive(Debug, PartialEq)]
 enum Place {
-    /// With its place in the queue.
-    Waiting(i64),
+    /// Until then at least.
+    Waiting(Millis),
     Running(WorkerId),
+    /// A failure begins with these words.
     Ended(Option<WorkerId>, Outcome<u64>),
     Delivered,
 }
 
 #[derive(Debug)]
 struct Worker {
+    node: NodeId,
     credits: u32,
+    is_leaving: bool,
     holds: Vec<(TaskId, u32)>,
+}
+
+/// What came of the attempts of a lost worker.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    pub(super) again: u32,
+    pub(super) again_at_no_cost: u32,
+    pub(super) given_up: u32,
+}
+
+impl Task {
+    /// Where it failed, oldest first.
+    fn failed_on(&self) -> Vec<NodeId> {
+        self.history.iter().filter(|attempt| !attempt.lost).map(|attempt| attempt.node).collect()
+    }
+
+    fn losses(&self) -> usize {
+        self.history.iter().filter(|attempt| attempt.lost).count()
+    }
 }
 
 impl Stream {
@@ -75,8 +109,13 @@ impl Stream {
 }
 
 impl Expected {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, streams: BTreeMap::new(), workers: BTreeMap::new(), front: 0, back: 0 }
+    pub(super) fn new(limits: Limits, retry: Retry) -> Self {
+        let (streams, workers, told) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { limits, retry, streams, workers, arrivals: 0, told }
+    }
+
+    fn tell(&mut self, kind: &'static str) {
+        *self.told.entry(kind).or_default() += 1;
     }
 
     pub(super) fn open(&mut self, id: StreamId, ordered: bool, first: Sequence) -> Result<(), Refused> {
@@ -93,11 +132,13 @@ impl Expected {
 
     pub(super) fn close(&mut self, id: StreamId) -> Option<Ledger> {
         let mut stream = self.streams.remove(&id)?;
-        stream.ledger.dropped += stream.pending() as u64;
+        let pending = stream.pending();
+        stream.ledger.dropped += pending as u64;
+        (0..pending).for_each(|_| self.tell("dropped"));
         Some(stream.ledger)
     }
 
-    pub(super) fn submit(&mut self, id: TaskId, attempt_first: u32, payload: u64) -> Result<(), Refused> {
+    pub(super) fn submit(&mut self, id: TaskId, attempt: u32, priority: u8, payload: u64) -> Result<(), Refused> {
         let (house, ready) = (self.house(), self.ready());
         let stream = self.streams.get_mut(&id.stream).ok_or(Refused::NoStream)?;
         let number = id.sequence.0;
@@ -109,87 +150,141 @@ impl Expected {
             return Err(Refused::Full);
         }
         stream.ledger.submitted += 1;
-        self.back += 1;
-        let place = Place::Waiting(self.back);
-        stream.tasks.insert(number, Task { payload, attempt_first, attempt: attempt_first, place });
+        self.arrivals += 1;
+        let (arrival, place) = (self.arrivals, Place::Waiting(Millis(0)));
+        let task = Task { payload, priority, arrival, attempt, checkpoint: None, history: Vec::new(), place };
+        stream.tasks.insert(number, task);
+        self.tell("submitted");
         Ok(())
     }
 
-    pub(super) fn attach(&mut self, worker: WorkerId, credits: u32) {
-        self.workers.entry(worker).or_insert(Worker { credits, holds: Vec::new() });
+    pub(super) fn attach(&mut self, worker: WorkerId, node: NodeId, credits: u32) {
+        let fresh = Worker { node, credits, is_leaving: false, holds: Vec::new() };
+        self.workers.entry(worker).or_insert(fresh).is_leaving = false;
     }
 
-    /// How many tasks run again, and how many are given up.
-    pub(super) fn lose(&mut self, worker: WorkerId) -> (u32, u32) {
-        let (mut again, mut given_up) = (0, 0);
-        let holds = self.workers.remove(&worker).map(|gone| gone.holds).unwrap_or_default();
-        for (id, attempt) in holds.into_iter().rev() {
-            let Some(stream) = self.streams.get_mut(&id.stream) else { continue };
-            let Some(task) = stream.tasks.get_mut(&id.sequence.0) else { continue };
-            if task.place != Place::Running(worker) || task.attempt != attempt {
-                continue;
-            }
-            stream.ledger.lost_attempts += 1;
+    /// Whether that is news.
+    pub(super) fn leave(&mut self, worker: WorkerId) -> bool {
+        let known = self.workers.get_mut(&worker);
+        known.is_some_and(|worker| !std::mem::replace(&mut worker.is_leaving, true))
+    }
+
+    pub(super) fn is_leaving(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|worker| worker.is_leaving)
+    }
+
+    pub(super) fn lose(&mut self, now: Millis, worker: WorkerId) -> Lost {
+        let mut lost = Lost::default();
+        let Some(gone) = self.workers.remove(&worker) else { return lost };
+        for (id, attempt) in gone.holds {
+            let losses_max = self.limits.losses_max as usize;
+            let Some((stream, task)) = self.newest(worker, id, attempt) else { continue };
+            stream.lost_attempts += 1;
             task.attempt += 1;
-            if task.attempt == task.attempt_first + self.limits.attempts_max {
-                stream.ledger.failed += 1;
-                given_up += 1;
-                task.place = Place::Ended(Some(worker), Outcome::Failed(String::new()));
+            task.place = Place::Waiting(Millis(0));
+            if gone.is_leaving {
+                lost.again_at_no_cost += 1;
             } else {
-                self.front -= 1;
-                again += 1;
-                task.place = Place::Waiting(self.front);
+                let (node, reason) = (gone.node, "the worker was lost".into());
+                task.history.push(FailedAttempt { attempt, worker, node, at: now, lost: true, reason });
+                if task.losses() == losses_max {
+                    stream.failed += 1;
+                    task.attempt -= 1;
+                    task.place = Place::Ended(Some(worker), Outcome::Failed("tried ".into()));
+                    lost.given_up += 1;
+                } else {
+                    lost.again += 1;
+                }
             }
+            self.tell("lost");
         }
-        (again, given_up)
+        (0..lost.given_up).for_each(|_| self.tell("ended"));
+        lost
     }
 
-    pub(super) fn answer(&mut self, worker: WorkerId, id: TaskId, attempt: u32, outcome: &Outcome<u64>) -> bool {
+    /// What should come of an answer; nothing of one that is fenced off.
+    pub(super) fn answer(
+        &mut self,
+        now: Millis,
+        worker: WorkerId,
+        id: TaskId,
+        attempt: u32,
+        result: &Result<u64, Fault>,
+    ) -> Option<&'static str> {
+        let node = self.workers.get(&worker).map(|worker| worker.node).unwrap_or_default();
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.holds.retain(|held| *held != (id, attempt));
         }
-        let Some(stream) = self.streams.get_mut(&id.stream) else { return false };
-        let task = stream.tasks.get_mut(&id.sequence.0);
-        let newest = task.filter(|task| task.place == Place::Running(worker) && task.attempt == attempt);
-        let Some(task) = newest else {
-            stream.ledger.fenced += 1;
-            return false;
+        let Retry { local, hosts, back_off } = self.retry;
+        let Some((ledger, task)) = self.newest(worker, id, attempt) else {
+            if let Some(stream) = self.streams.get_mut(&id.stream) {
+                stream.ledger.fenced += 1;
+            }
+            return None;
         };
-        match outcome {
-            Outcome::Done(_) => stream.ledger.done += 1,
-            Outcome::Failed(_) => stream.ledger.failed += 1,
-        }
-        task.place = Place::Ended(Some(worker), outcome.clone());
+        let failed =
+            |reason: &String| FailedAttempt { attempt, worker, node, at: now, lost: false, reason: reason.clone() };
+        let (told, what) = match result {
+            Ok(payload) => {
+                ledger.done += 1;
+                task.place = Place::Ended(Some(worker), Outcome::Done(*payload));
+                ("done", "answer_taken")
+            }
+            Err(Fault::Task(reason)) => {
+                ledger.failed += 1;
+                task.history.push(failed(reason));
+                task.place = Place::Ended(Some(worker), Outcome::Failed(reason.clone()));
+                ("ended", "task_failed_by_its_own_fault")
+            }
+            Err(Fault::Place(reason)) => {
+                ledger.failed_attempts += 1;
+                task.history.push(failed(reason));
+                let failures = task.failed_on().len();
+                if failures == ((local + 1) * (hosts + 1)) as usize {
+                    ledger.failed += 1;
+                    task.place = Place::Ended(Some(worker), Outcome::Failed("tried ".into()));
+                    ("failed_and_ended", "task_failed_after_its_retries")
+                } else {
+                    task.attempt += 1;
+                    let wait = (1..failures).fold(back_off.0, |wait, _| (wait * 2).min(60_000));
+                    task.place = Place::Waiting(Millis(now.0 + wait));
+                    ("failed_and_retried", "attempt_failed_and_retried")
+                }
+            }
+        };
+        told.split("_and_").for_each(|kind| self.tell(kind));
+        Some(what)
+    }
+
+    /// Whether only the newest attempt said so.
+    pub(super) fn checkpoint(&mut self, worker: WorkerId, id: TaskId, attempt: u32, checkpoint: u64) -> bool {
+        let Some((_, task)) = self.newest(worker, id, attempt) else { return false };
+        task.checkpoint = Some(checkpoint);
+        self.tell("checkpointed");
         true
     }
 
+    /// The task, where this is its newest attempt and this worker runs it; with the account of its stream.
+    fn newest(&mut self, worker: WorkerId, id: TaskId, attempt: u32) -> Option<(&mut Ledger, &mut Task)> {
+        let stream = self.streams.get_mut(&id.stream)?;
+        let task = stream.tasks.get_mut(&id.sequence.0)?;
+        let is_newest = task.place == Place::Running(worker) && task.attempt == attempt;
+        is_newest.then_some((&mut stream.ledger, task))
+    }
+
     pub(super) fn fail_all(&mut self, reason: &str) {
+        let mut ended = 0;
         for stream in self.streams.values_mut() {
             for task in stream.tasks.values_mut() {
                 if matches!(task.place, Place::Waiting(_) | Place::Running(_)) {
                     stream.ledger.failed += 1;
+                    ended += 1;
                     task.place = Place::Ended(None, Outcome::Failed(reason.into()));
                 }
             }
         }
+        (0..ended).for_each(|_| self.tell("ended"));
         self.workers.clear();
-    }
-
-    /// What is wrong with an attempt that was sent.
-    pub(super) fn send(&mut self, send: &Send<u64>) -> Option<String> {
-        let first = self.first_waiting();
-        if first != Some(send.task) {
-            return Some(format!("it is the turn of {first:?}"));
-        }
-        let Some(worker) = self.workers.get_mut(&send.worker) else { return Some("the worker is not there".into()) };
-        if worker.holds.len() >= worker.credits as usize {
-            return Some(format!("the worker gave {} credits and holds {:?}", worker.credits, worker.holds));
-        }
-        worker.holds.push((send.task, send.attempt));
-        let task = self.streams.get_mut(&send.task.stream)?.tasks.get_mut(&send.task.sequence.0)?;
-        task.place = Place::Running(send.worker);
-        let right = task.attempt == send.attempt && task.payload == send.payload;
-        (!right).then(|| format!("it should be attempt {} with {}", task.attempt, task.payload))
     }
 
     /// What is wrong with an end that was handed out.
@@ -204,25 +299,15 @@ impl Expected {
             return Some(format!("{} is next in its stream", stream.next_delivery));
         }
         stream.next_delivery = number.saturating_add(1);
-        // The wording of a task that was given up is the dispatcher's own.
-        let given_up = matches!(&outcome, Outcome::Failed(reason) if reason.is_empty());
-        let same = outcome == delivery.outcome || (given_up && matches!(delivery.outcome, Outcome::Failed(_)));
+        let same = match (&outcome, &delivery.outcome) {
+            (Outcome::Failed(begins), Outcome::Failed(reason)) => reason.starts_with(begins),
+            (should, is) => should == is,
+        };
+        if task.history != delivery.history {
+            return Some(format!("its history is {:?}", task.history));
+        }
         (!same || worker != delivery.worker || task.attempt != delivery.attempt)
             .then(|| format!("attempt {} by {worker:?} ended it with {outcome:?}", task.attempt))
-    }
-
-    fn first_waiting(&self) -> Option<TaskId> {
-        let tasks = self.streams.iter().flat_map(|(stream, kept)| kept.tasks.iter().map(move |task| (*stream, task)));
-        let waiting = tasks.filter_map(|(stream, (number, task))| match task.place {
-            Place::Waiting(place) => Some((place, TaskId { stream, sequence: Sequence(*number) })),
-            _ => None,
-        });
-        waiting.min().map(|(_, id)| id)
-    }
-
-    pub(super) fn could_send(&self) -> bool {
-        let free = self.workers.values().any(|worker| worker.holds.len() < worker.credits as usize);
-        free && self.first_waiting().is_some()
     }
 
     pub(super) fn ready(&self) -> usize {
@@ -254,7 +339,7 @@ impl Expected {
     }
 
     /// Where the dispatcher's accounts are not as they should be.
-    pub(super) fn differences(&self, dispatcher: &Dispatcher<u64, u64>) -> Vec<String> {
+    pub(super) fn differences(&self, dispatcher: &Dispatcher<u64, u64, u64>) -> Vec<String> {
         let mut found = Vec::new();
         for (id, stream) in &self.streams {
             let (should, is) = (&stream.ledger, dispatcher.ledger(*id));
@@ -263,9 +348,38 @@ impl Expected {
                 found.push(format!("stream {id}: {is:?} and {counted} pending, should be {should:?} and {pending}"));
             }
         }
+        let count = |which: fn(&Place) -> bool| {
+            self.streams.values().map(|stream| stream.count(|_, place| which(place)) as u64).sum()
+        };
+        let waiting = count(|place| matches!(place, Place::Waiting(_)));
+        let running = count(|place| matches!(place, Place::Running(_)));
+        if dispatcher.demand() != (Demand { waiting, running }) {
+            found.push(format!("{:?}, should be {waiting} and {running}", dispatcher.demand()));
+        }
         if dispatcher.worker_count() != self.workers.len() {
             found.push(format!("{} workers, should be {}", dispatcher.worker_count(), self.workers.len()));
         }
         found
+    }
+
+    /// Where the events told so far are not those that there should have been.
+    pub(super) fn wrongly_told(&self, told: &BTreeMap<&'static str, u64>) -> Option<String> {
+        let should: BTreeMap<_, _> = self.told.iter().filter(|(_, count)| **count > 0).collect();
+        let is: BTreeMap<_, _> = told.iter().collect();
+        (should != is).then(|| format!("told {is:?}, should be {should:?}"))
+    }
+}
+
+pub(super) fn kind(change: &TaskChange) -> &'static str {
+    match change {
+        TaskChange::Submitted => "submitted",
+        TaskChange::Sent { .. } => "sent",
+        TaskChange::Lost { .. } => "lost",
+        TaskChange::Failed { .. } => "failed",
+        TaskChange::Retried { .. } => "retried",
+        TaskChange::Checkpointed => "checkpointed",
+        TaskChange::Done => "done",
+        TaskChange::Ended { .. } => "ended",
+        TaskChange::Dropped => "dropped",
     }
 }

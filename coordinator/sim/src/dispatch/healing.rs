@@ -3,6 +3,7 @@
 use skein_core::dispatch::TaskId;
 use skein_core::{Sequence, WorkerId};
 
+use super::workers::node_of;
 use super::{WORKERS, World};
 
 /// Each round submits, runs and delivers something of every stream; no run has more tasks than this.
@@ -13,10 +14,11 @@ impl World {
     pub(super) fn heal(&mut self) -> u64 {
         for worker in 1..=WORKERS {
             // A worker that came with no credit leaves and comes back with some.
-            self.dispatcher.on_lost(WorkerId(worker));
-            self.expected.lose(WorkerId(worker));
-            self.dispatcher.on_worker(WorkerId(worker), 2);
-            self.expected.attach(WorkerId(worker), 2);
+            let worker = WorkerId(worker);
+            self.dispatcher.on_lost(self.now, worker);
+            self.expected.lose(self.now, worker);
+            self.dispatcher.on_worker(worker, node_of(worker), 2);
+            self.expected.attach(worker, node_of(worker), 2);
         }
         for round in 0..ROUNDS_MAX {
             let missing = self.missing();
@@ -30,6 +32,9 @@ impl World {
                 self.send();
                 self.check();
             }
+            // Nothing else happens: what rests must say by itself when it is to go on.
+            self.now = self.dispatcher.wake_at().map_or(self.now, |at| at.max(self.now));
+            self.send();
             while !self.flying.is_empty() {
                 self.answer();
                 self.send();

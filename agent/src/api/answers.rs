@@ -1,0 +1,208 @@
+//! What requests are answered with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use skein_core::capability::{DeviceKind, Heat};
+use skein_core::dispatch::retry::Retry;
+use skein_core::event::Numbered;
+use skein_core::health::{Block, Phase};
+use skein_core::model::ModelRef;
+use skein_core::policy::PolicyName;
+use skein_core::session::{Failure, Hold};
+use skein_core::worker::{Duty, WorkerStatus};
+use skein_core::{MeshId, Millis, NodeId, Resources, SessionId, WorkerId};
+use skein_targets::TensorSpec;
+
+/// A model that was taken in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelAdded {
+    /// Its name and version.
+    pub model: ModelRef,
+    /// Whether the same content was there under that name already.
+    pub known: bool,
+    /// What it takes, as the check found it; empty when it was added by another agent's word.
+    pub inputs: Vec<TensorSpec>,
+    /// What it gives.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// The mesh as one agent knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MeshStatus {
+    /// Which mesh; none while the agent looks for one.
+    pub mesh: Option<MeshId>,
+    /// Who was asked.
+    pub asked: NodeId,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// The leader's term.
+    pub term: u64,
+    /// The policy that orders its sessions.
+    pub policy: PolicyName,
+    /// Every node that joined.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Who.
+    pub node: NodeId,
+    /// For people.
+    pub name: String,
+    /// `host:port` of its QUIC endpoint.
+    pub address: String,
+    /// Version of its binary.
+    pub version: String,
+    /// Whether the leader hears it.
+    pub up: bool,
+    /// When `up` last changed, since the Unix epoch.
+    pub since: Millis,
+    /// Its part in the coordinator.
+    pub seat: SeatStatus,
+    /// Who took it out of placement as a whole, and why.
+    pub block: Option<Block>,
+    /// What it offers in all: processor, memory, named things.
+    pub offers: Resources,
+    /// What the plan takes of that.
+    pub used: Resources,
+    /// Its devices.
+    pub devices: Vec<DeviceStatus>,
+    /// What its operator says of it.
+    pub labels: BTreeMap<String, String>,
+    /// How many workers the plan gives it.
+    pub workers: usize,
+}
+
+/// A node's part in the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeatStatus {
+    /// It leads.
+    Leader,
+    /// It votes.
+    Voter,
+    /// It follows the log without a vote.
+    Learner,
+    /// It has no seat yet.
+    None,
+}
+
+/// One device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// Its name on its node.
+    pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// What hardware it is.
+    pub hardware: String,
+    /// How hot it is.
+    pub heat: Heat,
+    /// What it offers beside its node: thousandths of a GPU or stick, and its memory.
+    pub offers: Resources,
+    /// What the workers on it take, of the device and of its node.
+    pub used: Resources,
+    /// Who took it out of placement, and why.
+    pub block: Option<Block>,
+    /// How it stands with its faults.
+    pub phase: Phase,
+    /// How often it was quarantined since it was last sound.
+    pub quarantines: u32,
+}
+
+/// One model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Its name and version.
+    pub model: ModelRef,
+    /// SHA-256 of its graph, in hexadecimal.
+    pub digest: String,
+    /// Bytes of all its files.
+    pub size: u64,
+    /// Open sessions that use it.
+    pub sessions: usize,
+}
+
+/// One session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Which.
+    pub session: SessionId,
+    /// Its model.
+    pub model: ModelRef,
+    /// How the model is run.
+    pub target: String,
+    /// Workers it should always have.
+    pub fixed: u32,
+    /// The most it may have with its share.
+    pub max: u32,
+    /// Its part of what is spare.
+    pub share: u32,
+    /// 0 to 100; higher goes first, where the policy looks at it.
+    pub priority: u8,
+    /// The policy it is placed by.
+    pub policy: PolicyName,
+    /// What of the places where it stands it keeps to itself.
+    pub hold: Hold,
+    /// How often and where a failed task of it is tried again.
+    pub retry: Retry,
+    /// How long a worker of it that has to leave may go on.
+    pub grace: Millis,
+    /// What one worker needs at the least.
+    pub need: Resources,
+    /// Up to what that may grow with its measured use; none where it does not.
+    pub need_max: Option<Resources>,
+    /// What one worker is given now.
+    pub reserved: Resources,
+    /// How many workers its pending tasks could keep busy.
+    pub wanted: u32,
+    /// How many workers take tasks, or will once they are ready.
+    pub serving: u32,
+    /// Workers that were taken from it for a higher priority, and not yet made up for.
+    pub evicted: u32,
+    /// Since when it has fewer than its fixed workers; none while it has them.
+    pub lacking_since: Option<Millis>,
+    /// The workers it has, whatever they are there for.
+    pub workers: Vec<WorkerEntry>,
+    /// Where its workers failed of late, and why.
+    pub failures: Vec<(NodeId, Failure)>,
+    /// Why it lacks fixed workers, where it does: at most 20 places with a reason each. This and what follows is told only
+    /// where one session is shown.
+    pub waiting_for: Vec<String>,
+    /// How many sessions that lack workers come before it, where it lacks some.
+    pub before_it: Option<u32>,
+    /// Why no node could ever hold a worker of it, where that is so.
+    pub never_fits: Option<String>,
+}
+
+/// One worker of a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerEntry {
+    /// Which.
+    pub worker: WorkerId,
+    /// Where.
+    pub node: NodeId,
+    /// The node's name.
+    pub node_name: String,
+    /// On which device.
+    pub device: String,
+    /// How far it is.
+    pub status: WorkerStatus,
+    /// What it is there for.
+    pub duty: Duty,
+    /// What it is given.
+    pub given: Resources,
+    /// Work that would be lost with it.
+    pub at_stake: Millis,
+}
+
+/// Some of what happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventPage {
+    /// The oldest first.
+    pub events: Vec<Numbered>,
+    /// The number of the last event there is.
+    pub last: u64,
+}

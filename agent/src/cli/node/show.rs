@@ -1,0 +1,149 @@
+//! How the nodes of a mesh are shown.
+
+use skein_core::capability::{DeviceKind, Heat};
+use skein_core::health::{Block, Ending, Phase};
+
+use crate::api::{DeviceStatus, MeshStatus, NodeStatus, SeatStatus};
+use crate::cli::amounts::time;
+use crate::cli::output::{Show, bytes, table};
+
+impl Show for MeshStatus {
+    fn table(&self) -> String {
+        let Some(mesh) = self.mesh else {
+            return format!(
+                "Node {} has no mesh yet: it looks for one. Its log says where; `--peer` names an agent to join.",
+                self.asked
+            );
+        };
+        let leader = match self.nodes.iter().find(|node| Some(node.node) == self.leader) {
+            Some(node) => format!("led by {} (term {})", node.name, self.term),
+            None => "without a leader now: more than half of the voters must be up".into(),
+        };
+        let headings = ["NAME", "NODE", "ADDRESS", "STATE", "SEAT", "WORKERS", "CPU", "MEMORY", "LABELS", "VERSION"];
+        let nodes = table(headings, self.nodes.iter().map(row).collect());
+        let mut text = format!("Mesh {mesh}, {leader}, policy {}\n\n{nodes}", self.policy);
+        let devices: Vec<_> = self.nodes.iter().flat_map(accelerators).collect();
+        if !devices.is_empty() {
+            let headings = ["NODE", "DEVICE", "HARDWARE", "HEAT", "GPU", "GPU MEMORY"];
+            text += &format!("\n{}", table(headings, devices));
+        }
+        let remarks: Vec<String> = self.nodes.iter().flat_map(remarks).collect();
+        if !remarks.is_empty() {
+            text += &format!("\n{}\n", remarks.join("\n"));
+        }
+        text
+    }
+
+    fn quiet(&self) -> String {
+        self.nodes.iter().map(|node| node.node.to_string() + "\n").collect()
+    }
+}
+
+fn row(node: &NodeStatus) -> [String; 10] {
+    let labels: Vec<String> = node.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    [
+        node.name.clone(),
+        node.node.to_string(),
+        node.address.clone(),
+        state(node).into(),
+        seat(node.seat).into(),
+        node.workers.to_string(),
+        format!("{}m of {}m", node.used.cpu_millicores, node.offers.cpu_millicores),
+        format!("{} of {}", bytes(node.used.memory_bytes), bytes(node.offers.memory_bytes)),
+        if labels.is_empty() { "-".into() } else { labels.join(",") },
+        node.version.clone(),
+    ]
+}
+
+fn state(node: &NodeStatus) -> &'static str {
+    match &node.block {
+        _ if !node.up => "DOWN",
+        None => "up",
+        Some(block) => blocked(block, node.workers > 0),
+    }
+}
+
+fn blocked(block: &Block, has_work: bool) -> &'static str {
+    match block.ending {
+        Ending::AtOnce => "blocked",
+        Ending::WhenDone | Ending::Within(_) if has_work => "draining",
+        Ending::WhenDone | Ending::Within(_) => "drained",
+    }
+}
+
+fn seat(seat: SeatStatus) -> &'static str {
+    match seat {
+        SeatStatus::Leader => "leader",
+        SeatStatus::Voter => "voter",
+        SeatStatus::Learner => "learner",
+        SeatStatus::None => "none yet",
+    }
+}
+
+fn accelerators(node: &NodeStatus) -> impl Iterator<Item = [String; 6]> {
+    let offers_gpu = |device: &&DeviceStatus| device.kind != DeviceKind::Cpu || device.offers.gpu_milli > 0;
+    node.devices.iter().filter(offers_gpu).map(|device| {
+        let (used, offers) = (&device.used, &device.offers);
+        [
+            node.name.clone(),
+            device.name.clone(),
+            device.hardware.clone(),
+            heat(device.heat).into(),
+            format!("{}m of {}m", used.gpu_milli, offers.gpu_milli),
+            format!("{} of {}", bytes(used.gpu_memory_bytes), bytes(offers.gpu_memory_bytes)),
+        ]
+    })
+}
+
+pub(crate) fn heat(heat: Heat) -> &'static str {
+    match heat {
+        Heat::Cool => "cool",
+        Heat::Warm => "warm",
+        Heat::Hot => "hot",
+    }
+}
+
+/// What is out of the ordinary at a node, a line each.
+fn remarks(node: &NodeStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(block) = &node.block {
+        lines.push(format!("{} is {}", node.name, block_words(block, node.workers > 0)));
+    }
+    for device in &node.devices {
+        let place = format!("device '{}' of {}", device.name, node.name);
+        if let Some(block) = &device.block {
+            let has_work = device.used.cpu_millicores > 0;
+            lines.push(format!("{place} is {}", block_words(block, has_work)));
+        }
+        lines.extend(phase_words(&device.phase).map(|words| format!("{place} {words}")));
+        if device.heat == Heat::Hot {
+            lines.push(format!("{place} is hot and slows down"));
+        }
+    }
+    for (name, amount) in &node.offers.named {
+        lines.push(format!("{} has {name}: {} of {amount} taken", node.name, node.used.of_name(name)));
+    }
+    lines
+}
+
+fn block_words(block: &Block, has_work: bool) -> String {
+    let state = blocked(block, has_work);
+    let deadline = match block.ending {
+        Ending::Within(length) if has_work => format!("; until {} at the latest", time(block.since + length)),
+        _ => String::new(),
+    };
+    format!("{state}: {} ({}, since {}{deadline})", block.reason, block.by, time(block.since))
+}
+
+fn phase_words(phase: &Phase) -> Option<String> {
+    match phase {
+        Phase::Sound => None,
+        Phase::Quarantined { until, reason } => {
+            Some(format!("is quarantined: {reason} (the system, until its test at {})", time(*until)))
+        }
+        Phase::Testing { since, reason } => {
+            Some(format!("is quarantined: {reason} (the system, tested since {})", time(*since)))
+        }
+        Phase::Probation { until } => Some(format!("has passed its test and is on probation until {}", time(*until))),
+    }
+}

@@ -1,0 +1,52 @@
+//! The words of a claim, as flags and in the file.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use skein_core::Millis;
+
+use crate::cli::session::claim::Bind;
+
+impl FromStr for Bind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            None if text == "each" => Ok(Self::Each),
+            Some((node, device)) if !node.is_empty() && !device.is_empty() => {
+                Ok(Self::To { node: node.into(), device: device.into() })
+            }
+            _ => Err(format!("'{text}' is neither `each` nor NODE/DEVICE, as in hall-2/gpu0")),
+        }
+    }
+}
+
+pub(super) fn named(text: &str) -> Result<(String, u64), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, count) = parts.ok_or_else(|| format!("'{text}' is not NAME=COUNT, as in camera=1"))?;
+    let count = count.parse().map_err(|_| format!("'{count}' is no count, in '{text}': write it as in camera=1"))?;
+    Ok((name.into(), count))
+}
+
+pub(crate) fn millis(length: Duration) -> Millis {
+    Millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A text in the file that is read as the flag is.
+pub(super) fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+pub(super) fn table<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<(String, u64)>>, D::Error> {
+    Ok(Some(BTreeMap::<String, u64>::deserialize(from)?.into_iter().collect()))
+}

@@ -1,0 +1,133 @@
+//! What the agent sees of one worker process from outside: its pid, its attempts, and how they ended.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The eye on one worker, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Watch(Mutex<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    pid: Option<u32>,
+    under_way: usize,
+    /// Since when the oldest attempt under way runs, or since when there is none.
+    since: Instant,
+    ended: Ended,
+}
+
+/// What ended since it was last asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Attempts that went well.
+    pub runs: u64,
+    /// How long these took in all, in microseconds.
+    pub run_micros: u64,
+    /// Faults after the last attempt that went well.
+    pub faults: u32,
+    /// What the last of them was.
+    pub last_fault: String,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        let seen = Seen { pid: None, under_way: 0, since: Instant::now(), ended: Ended::default() };
+        Self(Mutex::new(seen))
+    }
+
+    /// Its process runs.
+    pub(super) fn started(&self, pid: Option<u32>) {
+        self.seen().pid = pid;
+    }
+
+    /// An attempt goes to the process.
+    pub(super) fn sent(&self) {
+        let mut seen = self.seen();
+        seen.under_way += 1;
+        if seen.under_way == 1 {
+            seen.since = Instant::now();
+        }
+    }
+
+    /// The process answered an attempt; `well` where it did what it was asked. An error that it answered with says nothing
+    /// of the device: most often the input was bad.
+    pub(super) fn answered(&self, run_micros: u64, well: bool) {
+        let mut seen = self.seen();
+        seen.under_way = seen.under_way.saturating_sub(1);
+        // A worker does one thing after the other: the next one begins now.
+        seen.since = Instant::now();
+        if well {
+            let (runs, micros) = (seen.ended.runs + 1, seen.ended.run_micros.saturating_add(run_micros));
+            seen.ended = Ended { runs, run_micros: micros, ..Ended::default() };
+        }
+    }
+
+    /// The process died by itself. That is a fault where it had something to do.
+    pub(super) fn died(&self, how: &str) {
+        let mut seen = self.seen();
+        seen.pid = None;
+        if std::mem::take(&mut seen.under_way) > 0 {
+            seen.ended.faults = seen.ended.faults.saturating_add(1);
+            how.clone_into(&mut seen.ended.last_fault);
+        }
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.seen().pid
+    }
+
+    /// For how long the oldest attempt under way has run.
+    pub(super) fn at_stake(&self) -> Duration {
+        let seen = self.seen();
+        if seen.under_way == 0 { Duration::ZERO } else { seen.since.elapsed() }
+    }
+
+    /// For how long no attempt has been under way.
+    pub(super) fn idle_for(&self) -> Duration {
+        let seen = self.seen();
+        if seen.under_way == 0 { seen.since.elapsed() } else { Duration::ZERO }
+    }
+
+    /// What ended since this was last called.
+    pub(super) fn take_ended(&self) -> Ended {
+        std::mem::take(&mut self.seen().ended)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_counted_from_their_way_in_to_their_answer() {
+        let watch = Watch::new();
+        assert_eq!(watch.at_stake(), Duration::ZERO);
+        watch.sent();
+        watch.sent();
+        assert_eq!(watch.idle_for(), Duration::ZERO);
+        watch.answered(100, true);
+        assert_eq!(watch.idle_for(), Duration::ZERO, "one is left");
+        watch.answered(300, true);
+        assert_eq!(watch.at_stake(), Duration::ZERO);
+        assert_eq!(watch.take_ended(), Ended { runs: 2, run_micros: 400, ..Ended::default() });
+        assert_eq!(watch.take_ended(), Ended::default());
+    }
+
+    #[test]
+    fn a_death_at_work_is_a_fault_and_a_death_in_idleness_is_none() {
+        let watch = Watch::new();
+        watch.died("signal 9");
+        assert_eq!(watch.take_ended(), Ended::default());
+        watch.sent();
+        watch.answered(0, false);
+        assert_eq!(watch.take_ended(), Ended::default(), "a bad picture is not the device's fault");
+        watch.sent();
+        watch.sent();
+        watch.died("signal 9");
+        assert_eq!(watch.take_ended(), Ended { faults: 1, last_fault: "signal 9".into(), ..Ended::default() });
+    }
+}

@@ -1,0 +1,94 @@
+//! Nodes come, go, and state themselves anew.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::apply::{full, workers};
+use crate::capability::NodeSpec;
+use crate::command::Refusal;
+use crate::event::Event;
+use crate::ids::{NodeId, WorkerId};
+use crate::plan::feasible;
+use crate::state::{NODES_MAX, Node, State};
+use crate::time::Millis;
+use crate::worker::{Duty, Worker};
+
+pub(super) fn join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec<Event>, Refusal> {
+    if !spec.within_bounds() {
+        return Err(Refusal::NodeOutOfBounds);
+    }
+    let count = state.nodes.len();
+    match state.nodes.get_mut(&spec.id) {
+        Some(known) => {
+            if !known.up {
+                known.since = at;
+            }
+            known.up = true;
+            known.spec = spec.clone();
+            // What was said of a device that is no longer there, says nothing of one that may come under its name.
+            let capability = &known.spec.capability;
+            known.devices.retain(|name, _| capability.device(name).is_some());
+        }
+        None if count >= NODES_MAX => return Err(full("nodes", NODES_MAX)),
+        None => {
+            let node = Node { spec: spec.clone(), up: true, since: at, block: None, devices: [].into() };
+            state.nodes.insert(spec.id, node);
+        }
+    }
+    state.touch(spec.id);
+    // A node may come back with less than it had: what can no longer stand there leaves the plan, the cheapest first.
+    let mut events = vec![Event::NodeJoined(spec.id)];
+    while let Some(worker) = first_that_cannot_stand(state, spec) {
+        events.extend(workers::remove(state, at, worker, "its node now offers less"));
+    }
+    Ok(events)
+}
+
+fn first_that_cannot_stand(state: &State, spec: &NodeSpec) -> Option<WorkerId> {
+    let capability = &spec.capability;
+    let is_over = !state.used_on(spec.id).fits_node(&capability.offers);
+    let unable = state.workers_on(spec.id).filter(|(_, worker)| {
+        let device = capability.device(&worker.device);
+        let served = state.sessions.get(&worker.session).is_some_and(|session| {
+            device.is_some_and(|device| feasible::can_run(capability, device, &session.spec.target))
+        });
+        let used = state.used(spec.id, &worker.device);
+        !served || is_over || device.is_none_or(|device| !used.fits_device(&device.offers))
+    });
+    unable.min_by_key(|(id, worker)| (order_of_leaving(state, worker), u64::MAX - id.0)).map(|(id, _)| id)
+}
+
+/// Those that go anyway, then those that are only kept warm, then by priority; the newest among equals.
+fn order_of_leaving(state: &State, worker: &Worker) -> (u8, u8) {
+    let duty = match worker.duty {
+        Duty::Leaving { .. } => 0,
+        Duty::Warm => 1,
+        Duty::Serving => 2,
+    };
+    (duty, state.sessions.get(&worker.session).map_or(0, |session| session.spec.priority))
+}
+
+pub(super) fn down(state: &mut State, at: Millis, node: NodeId) -> Result<Vec<Event>, Refusal> {
+    let known = state.nodes.get_mut(&node).ok_or(Refusal::NoNode(node))?;
+    if !known.up {
+        return Ok(vec![]);
+    }
+    known.up = false;
+    known.since = at;
+    state.touch(node);
+    let mut events = vec![Event::NodeDown(node)];
+    let gone: Vec<WorkerId> = state.workers_on(node).map(|(id, _)| id).collect();
+    events.extend(workers::remove_all(state, at, gone, "its node is down"));
+    Ok(events)
+}
+
+pub(super) fn up(state: &mut State, at: Millis, node: NodeId) -> Result<Vec<Event>, Refusal> {
+    let known = state.nodes.get_mut(&node).ok_or(Refusal::NoNode(node))?;
+    if known.up {
+        return Ok(vec![]);
+    }
+    known.up = true;
+    known.since = at;
+    state.touch(node);
+    Ok(vec![Event::NodeUp(node)])
+}

@@ -1,0 +1,143 @@
+//! Carries out what the leader planned.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::apply::{note_lacking, workers};
+use crate::event::Event;
+use crate::ids::WorkerId;
+use crate::plan::feasible::{self, Unfit};
+use crate::plan::{Change, Placement, Plan};
+use crate::resources::Resources;
+use crate::session::GRACE_MAX;
+use crate::state::State;
+use crate::time::Millis;
+use crate::worker::{Duty, Why, Worker, WorkerStatus};
+
+/// A plan was made on a snapshot. The naive way is to take it as it is, but the state may have moved on, and a policy
+/// may be wrong: so each item is checked against the state it meets, and what no longer holds is refused alone.
+pub(super) fn carry_out(state: &mut State, at: Millis, plan: &Plan) -> Vec<Event> {
+    let mut events = vec![];
+    for change in &plan.changes {
+        match make(state, at, change) {
+            Ok(event) => events.extend(event),
+            Err(unfit) => events.push(Event::ChangeRefused { change: change.clone(), reason: unfit.to_string() }),
+        }
+    }
+    events
+}
+
+fn make(state: &mut State, at: Millis, change: &Change) -> Result<Option<Event>, Unfit> {
+    match change {
+        Change::Stop(worker) => stop(state, at, *worker),
+        Change::Leave { worker, until, why } => leave(state, at, *worker, *until, *why).map(Some),
+        Change::Return(worker) => {
+            expect(state, *worker, Worker::serves)?;
+            set_duty(state, at, *worker, Duty::Warm);
+            Ok(Some(Event::WorkerReturned(*worker)))
+        }
+        Change::Revive(worker) => revive(state, at, *worker).map(Some),
+        Change::Resize { worker, need } => resize(state, *worker, need).map(Some),
+        Change::Start(placement) => start(state, at, placement).map(Some),
+    }
+}
+
+fn expect(state: &State, id: WorkerId, is_so: impl FnOnce(&Worker) -> bool) -> Result<&Worker, Unfit> {
+    let worker = state.workers.get(&id).ok_or(Unfit::NoWorker(id))?;
+    if is_so(worker) { Ok(worker) } else { Err(Unfit::WrongDuty(id)) }
+}
+
+/// Whoever serves is not stopped: it is asked to leave first.
+fn stop(state: &mut State, at: Millis, id: WorkerId) -> Result<Option<Event>, Unfit> {
+    let is_done = |duty: &Duty| match duty {
+        Duty::Serving => false,
+        Duty::Warm => true,
+        Duty::Leaving { until, .. } => *until <= at,
+    };
+    let worker = expect(state, id, |worker| is_done(&worker.duty))?;
+    let reason = match &worker.duty {
+        Duty::Leaving { why, .. } => why.to_string(),
+        Duty::Serving | Duty::Warm => "it was only kept warm, and the room is needed".into(),
+    };
+    Ok(workers::remove(state, at, id, &reason))
+}
+
+fn leave(state: &mut State, at: Millis, id: WorkerId, until: Millis, why: Why) -> Result<Event, Unfit> {
+    expect(state, id, Worker::serves)?;
+    let until = until.min(at + GRACE_MAX);
+    set_duty(state, at, id, Duty::Leaving { until, why });
+    if let (Why::Preempted { .. }, Some(worker)) = (why, state.workers.get(&id))
+        && let Some(session) = state.sessions.get_mut(&worker.session)
+    {
+        session.evicted = session.evicted.saturating_add(1);
+    }
+    Ok(Event::WorkerLeaving { worker: id, until, why })
+}
+
+fn revive(state: &mut State, at: Millis, id: WorkerId) -> Result<Event, Unfit> {
+    let worker = expect(state, id, |worker| worker.duty == Duty::Warm)?;
+    let session = state.sessions.get(&worker.session).ok_or(Unfit::NoSession(worker.session))?;
+    if state.index().serving(worker.session) >= session.workers_max() {
+        return Err(Unfit::SessionFull(worker.session));
+    }
+    // It is there already, so what is left to ask is whether work may be placed there still.
+    let node = state.nodes.get(&worker.node).ok_or(Unfit::NoNode(worker.node))?;
+    let device = node.spec.capability.device(&worker.device);
+    let device = device.ok_or_else(|| Unfit::NoDevice(worker.device.clone()))?;
+    feasible::node_may_serve(session, node, at)?;
+    feasible::device_may_serve(session, node, device)?;
+    set_duty(state, at, id, Duty::Serving);
+    Ok(Event::WorkerRevived(id))
+}
+
+fn resize(state: &mut State, id: WorkerId, need: &Resources) -> Result<Event, Unfit> {
+    let worker = expect(state, id, Worker::serves)?;
+    let session = state.sessions.get(&worker.session).ok_or(Unfit::NoSession(worker.session))?;
+    if session.reserved != *need {
+        return Err(Unfit::WrongDuty(id));
+    }
+    let node = state.nodes.get(&worker.node).ok_or(Unfit::NoNode(worker.node))?;
+    let device = node.spec.capability.device(&worker.device);
+    let device = device.ok_or_else(|| Unfit::NoDevice(worker.device.clone()))?;
+    feasible::has_room(need, &state.room(node, device).plus(&worker.need))?;
+    state.change_worker(id, |worker| worker.need = need.clone());
+    Ok(Event::WorkerResized { worker: id })
+}
+
+fn start(state: &mut State, at: Millis, placement: &Placement) -> Result<Event, Unfit> {
+    let session = feasible::check(state, at, placement)?;
+    let worker = Worker {
+        session: placement.session,
+        node: placement.node,
+        device: placement.device.clone(),
+        need: session.reserved.clone(),
+        status: WorkerStatus::Starting,
+        duty: Duty::Serving,
+        at_stake: Millis(0),
+    };
+    state.last_worker = WorkerId(state.last_worker.0 + 1);
+    state.insert_worker(state.last_worker, worker);
+    note_lacking(state, at, placement.session);
+    made_up_for(state, placement.session);
+    Ok(Event::WorkerPlanned(state.last_worker))
+}
+
+fn set_duty(state: &mut State, at: Millis, id: WorkerId, duty: Duty) {
+    let serves = duty == Duty::Serving;
+    state.change_worker(id, |worker| worker.duty = duty);
+    let session = state.workers.get(&id).map(|worker| worker.session);
+    if let Some(session) = session {
+        note_lacking(state, at, session);
+        if serves {
+            made_up_for(state, session);
+        }
+    }
+}
+
+/// One more worker serves where some had been evicted.
+fn made_up_for(state: &mut State, id: crate::ids::SessionId) {
+    if let Some(session) = state.sessions.get_mut(&id) {
+        session.evicted = session.evicted.saturating_sub(1);
+    }
+}

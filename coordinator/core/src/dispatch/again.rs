@@ -1,0 +1,107 @@
+//! What becomes of attempts that do not succeed.
+
+use alloc::format;
+use core::mem::take;
+
+use crate::dispatch::choose::node_for;
+use crate::dispatch::events::TaskChange;
+use crate::dispatch::history::{FailedAttempt, LOST};
+use crate::dispatch::retry::Next;
+use crate::dispatch::{ATTEMPTS_MAX, Dispatcher, Outcome, TaskId};
+use crate::ids::WorkerId;
+use crate::time::Millis;
+
+impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
+    /// A worker takes nothing new, as it is about to go: what it has may end. To say it twice changes nothing, and
+    /// [`Self::on_worker`] takes it back.
+    pub fn on_leaving(&mut self, worker: WorkerId) {
+        if let Some(load) = self.workers.get_mut(&worker) {
+            load.set_leaving(true);
+            self.place_again();
+        }
+    }
+
+    /// A worker is gone, or out of reach: its attempts run again elsewhere, before anything that came after them. That is
+    /// no failure; but a task that lost many workers may be what killed them. One that was about to leave was not.
+    pub fn on_lost(&mut self, now: Millis, worker: WorkerId) {
+        let Some(load) = self.workers.remove(&worker) else { return };
+        let (node, is_leaving) = (load.node(), load.is_leaving());
+        for (id, attempt) in load.outstanding() {
+            let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) else { continue };
+            task.running_on = None;
+            self.running -= 1;
+            if let Some(stream) = self.streams.get_mut(&id.stream) {
+                stream.ledger.lost_attempts += 1;
+            }
+            self.events.push(id, attempt, TaskChange::Lost { worker });
+            if !is_leaving {
+                task.history.push(FailedAttempt { attempt, worker, node, at: now, lost: true, reason: LOST.into() });
+            }
+            match task.history.counts() {
+                (0, lost) if lost >= self.limits.losses_max => {
+                    let why =
+                        format!("tried {lost} times, and each time the worker was lost; the last was worker {worker}");
+                    self.end(id, Some(worker), Outcome::Failed(why));
+                }
+                (_, lost) if lost >= self.limits.losses_max => {
+                    let why = task.history.told();
+                    self.end(id, Some(worker), Outcome::Failed(why));
+                }
+                _ => self.send_again(id, worker),
+            }
+        }
+        self.place_again();
+    }
+
+    /// An attempt failed, and not by the task's fault.
+    pub(super) fn on_fault(&mut self, failed: FailedAttempt, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let FailedAttempt { attempt, worker, at, .. } = failed;
+        task.running_on = None;
+        self.running -= 1;
+        if let Some(stream) = self.streams.get_mut(&id.stream) {
+            stream.ledger.failed_attempts += 1;
+        }
+        task.history.push(failed);
+        self.events.push(id, attempt, TaskChange::Failed { reason: task.history.last_reason() });
+        let (failures, _) = task.history.counts();
+        if self.retry.after(failures) == Next::Over {
+            let why = task.history.told();
+            return self.end(id, Some(worker), Outcome::Failed(why));
+        }
+        task.attempt += 1;
+        let not_before = at + self.retry.wait_after(failures);
+        self.waiting.resting.insert((not_before, task.turn), id);
+        self.events.push(id, task.attempt, TaskChange::Retried { not_before });
+    }
+
+    /// Puts a task in the queue where it belongs.
+    pub(super) fn enqueue(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        match task.history.counts() {
+            (0, _) => self.waiting.anywhere.insert(task.turn, id),
+            (failures, _) => {
+                let may_stay = self.retry.after(failures) == Next::Here;
+                let node = node_for(&task.history, may_stay, &self.workers);
+                self.waiting.place(node, task.turn, id);
+            }
+        }
+    }
+
+    /// Workers came or went: what waits for a node may be better off at another, and must not wait for one that is gone.
+    pub(super) fn place_again(&mut self) {
+        for queue in take(&mut self.waiting.placed).into_values() {
+            queue.iter().for_each(|(_, id)| self.enqueue(id));
+        }
+    }
+
+    fn send_again(&mut self, id: TaskId, worker: WorkerId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        if task.attempt - task.attempt_first + 1 >= ATTEMPTS_MAX {
+            let why = format!("sent {ATTEMPTS_MAX} times, and its workers had to leave before they were done");
+            return self.end(id, Some(worker), Outcome::Failed(why));
+        }
+        task.attempt += 1;
+        self.enqueue(id);
+    }
+}

@@ -1,0 +1,266 @@
+//! One planning cycle: the changes made so far, and the mesh as it would be with them.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::ids::{SessionId, WorkerId};
+use crate::plan::places::{Part, Places, Slot};
+use crate::plan::request::Request;
+use crate::plan::{Change, Placement};
+use crate::resources::Resources;
+use crate::session::Session;
+use crate::state::State;
+use crate::time::Millis;
+use crate::worker::Why;
+
+/// Places that others leave which one request looks at: few leave at any time.
+const LEFT_PLACES_MAX: usize = 256;
+
+/// A device of a node, by their numbers among the places.
+pub(super) type Spot = (usize, usize);
+
+/// One cycle.
+#[derive(Debug)]
+pub(super) struct Cycle<'cycle> {
+    pub(super) state: &'cycle State,
+    pub(super) now: Millis,
+    pub(super) places: &'cycle mut Places,
+    changes: Vec<Change>,
+    changes_max: usize,
+    /// Something no longer fitted in this plan.
+    is_cut: bool,
+    /// By how many the workers of a session differ from what the state has.
+    gained: BTreeMap<SessionId, i64>,
+    /// Nodes on which nothing new is placed but for one session.
+    pub(super) promises: BTreeMap<usize, SessionId>,
+    /// Where workers leave for a session.
+    leaving_for: BTreeMap<SessionId, Vec<Spot>>,
+    /// Where workers leave for nobody.
+    leaving: Vec<Spot>,
+    /// Room that is being left for a session, kept until it has its turn.
+    kept: BTreeMap<SessionId, Vec<Spot>>,
+    /// How many workers a session will have where others leave.
+    claimed: BTreeMap<SessionId, u32>,
+}
+
+impl<'cycle> Cycle<'cycle> {
+    pub(super) fn new(state: &'cycle State, now: Millis, places: &'cycle mut Places, changes_max: usize) -> Self {
+        let mut leaving_for: BTreeMap<SessionId, Vec<Spot>> = BTreeMap::new();
+        let mut for_nobody = Vec::new();
+        for (_, id) in state.index().leaving() {
+            let Some(worker) = state.workers.get(&id) else { continue };
+            let spot = places.number_of(worker.node).and_then(|slot| {
+                let device = places.slot(slot).devices.iter().position(|device| device.name == worker.device)?;
+                Some((slot, device))
+            });
+            match (spot, Part::of(&worker.duty)) {
+                (Some(spot), Part::Leaving(Some(by))) => leaving_for.entry(by).or_default().push(spot),
+                (Some(spot), _) => for_nobody.push(spot),
+                (None, _) => {}
+            }
+        }
+        Self {
+            state,
+            now,
+            places,
+            changes: Vec::new(),
+            changes_max,
+            is_cut: false,
+            gained: BTreeMap::new(),
+            promises: BTreeMap::new(),
+            leaving_for,
+            leaving: for_nobody,
+            kept: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    /// Whether so many changes still fit in the plan. What belongs together is never parted; once something did not fit,
+    /// nothing after it is looked at, as it might take what that is waiting for.
+    pub(super) fn has_space(&mut self, count: usize) -> bool {
+        self.is_cut |= !self.changes.is_empty() && self.changes.len() + count > self.changes_max;
+        !self.is_cut
+    }
+
+    /// Whether something did not fit in this plan.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// How many workers of a session would serve, those included whose room is still to be freed.
+    pub(super) fn serving(&self, id: SessionId) -> u32 {
+        let gained = self.gained.get(&id).copied().unwrap_or(0);
+        u32::try_from(i64::from(self.state.index().serving(id)) + gained).unwrap_or(0)
+    }
+
+    /// How many more than its fixed ones.
+    pub(super) fn spare(&self, id: SessionId, session: &Session) -> u32 {
+        self.serving(id).saturating_sub(session.spec.fixed)
+    }
+
+    fn gain(&mut self, id: SessionId, count: i64) {
+        *self.gained.entry(id).or_default() += count;
+    }
+
+    pub(super) fn slot_of(&self, worker: WorkerId) -> Option<usize> {
+        self.state.workers.get(&worker).and_then(|worker| self.places.number_of(worker.node))
+    }
+
+    /// A worker goes now.
+    pub(super) fn stop(&mut self, slot: usize, worker: WorkerId) {
+        self.places.change(slot, |slot| slot.take(worker));
+        self.changes.push(Change::Stop(worker));
+    }
+
+    /// A worker is given back.
+    pub(super) fn give_back(&mut self, slot: usize, worker: WorkerId, session: SessionId) {
+        self.places.change(slot, |slot| slot.set_part(worker, Part::Warm));
+        self.gain(session, -1);
+        self.changes.push(Change::Return(worker));
+    }
+
+    /// A worker that was given back serves again.
+    pub(super) fn revive(&mut self, slot: usize, worker: WorkerId, session: SessionId) {
+        self.places.change(slot, |slot| slot.set_part(worker, Part::Serving));
+        self.gain(session, 1);
+        self.changes.push(Change::Revive(worker));
+    }
+
+    /// A worker is given more or less, in the place of what is only kept warm where need be.
+    pub(super) fn resize(&mut self, slot: usize, worker: WorkerId, need: &Resources) {
+        self.places.change(slot, |slot| slot.resize(worker, need));
+        self.make_room(slot);
+        self.changes.push(Change::Resize { worker, need: need.clone() });
+    }
+
+    /// A worker has to leave for a session.
+    pub(super) fn evict(&mut self, spot: Spot, worker: WorkerId, why: Why, by: SessionId) {
+        let Some(known) = self.state.workers.get(&worker) else { return };
+        let grace = self.state.sessions.get(&known.session).map_or(Millis(0), |session| session.spec.grace);
+        self.places.change(spot.0, |slot| slot.set_part(worker, Part::Leaving(Some(by))));
+        self.gain(known.session, -1);
+        self.leaving_for.entry(by).or_default().push(spot);
+        self.changes.push(Change::Leave { worker, until: self.now + grace, why });
+    }
+
+    /// Places that others leave: first those where they leave for this session, then some of the rest, of which whoever
+    /// they leave for may not need all.
+    pub(super) fn left_places(&self, id: SessionId) -> Vec<Spot> {
+        let own = self.leaving_for.get(&id).into_iter().flatten();
+        let rest = self.leaving_for.iter().filter(|(by, _)| **by != id).flat_map(|(_, spots)| spots);
+        own.chain(rest).chain(&self.leaving).take(LEFT_PLACES_MAX).copied().collect()
+    }
+
+    /// Places that others leave for a session.
+    pub(super) fn left_for(&self, id: SessionId) -> Vec<Spot> {
+        self.leaving_for.get(&id).into_iter().flatten().take(LEFT_PLACES_MAX).copied().collect()
+    }
+
+    /// Whether there is anything of its own that a session may get: places that others leave for it, or workers that it
+    /// gave back.
+    pub(super) fn may_get_back(&self, id: SessionId) -> bool {
+        let has_warm = || self.state.index().session(id).is_some_and(|held| held.warm().next().is_some());
+        self.leaving_for.contains_key(&id) || has_warm()
+    }
+
+    /// Those for whom others leave.
+    pub(super) fn expected(&self) -> Vec<SessionId> {
+        self.leaving_for.keys().copied().collect()
+    }
+
+    /// Room that is being left for a session is nobody else's before it has had its turn.
+    pub(super) fn keep(&mut self, spot: Spot, request: &Request) {
+        let need = &request.session.reserved;
+        self.places.change(spot.0, |slot| slot.occupy(request.id, spot.1, need, Part::Claim, request.model));
+        self.kept.entry(request.id).or_default().push(spot);
+    }
+
+    /// It has its turn.
+    pub(super) fn release(&mut self, id: SessionId) {
+        for (number, device) in self.kept.remove(&id).unwrap_or_default() {
+            self.places.change(number, |slot| slot.vacate(id, device));
+        }
+    }
+
+    /// How many workers it could give away: those that serve now beyond its fixed ones.
+    pub(super) fn lent(&self, id: SessionId, session: &Session) -> u32 {
+        self.spare(id, session).saturating_sub(self.claimed.get(&id).copied().unwrap_or(0))
+    }
+
+    /// A session takes a place as soon as those that leave it are gone.
+    pub(super) fn claim(&mut self, spot: Spot, request: &mut Request) {
+        *self.claimed.entry(request.id).or_default() += 1;
+        self.occupy(spot, request, Part::Claim);
+    }
+
+    /// A worker starts.
+    pub(super) fn start(&mut self, spot: Spot, request: &mut Request) {
+        let (number, device) = spot;
+        self.occupy(spot, request, Part::Serving);
+        self.dismiss_company(spot, request);
+        self.make_room(number);
+        let slot = self.places.slot(number);
+        let (node, device) = (slot.node, slot.devices[device].name.clone());
+        self.changes.push(Change::Start(Placement { session: request.id, node, device }));
+    }
+
+    fn occupy(&mut self, (number, device): Spot, request: &mut Request, part: Part) {
+        let need = &request.session.reserved;
+        self.places.change(number, |slot| slot.occupy(request.id, device, need, part, request.model));
+        self.gain(request.id, 1);
+        request.took(number);
+    }
+
+    /// Workers that are only kept warm do not stand beside a session that keeps the place to itself, nor beside one that
+    /// theirs would keep away.
+    fn dismiss_company(&mut self, (number, device): Spot, request: &Request) {
+        let strangers = warm(self.places.slot(number)).filter(|(_, session, _)| *session != request.id);
+        let in_the_way = strangers.filter(|(_, session, on)| {
+            let theirs = self.state.sessions.get(session).map(|session| &session.hold);
+            let same = *on == device;
+            [Some(&request.session.hold), theirs]
+                .into_iter()
+                .flatten()
+                .any(|hold| hold.keeps_node() || (same && hold.keeps_device()))
+        });
+        let own = warm(self.places.slot(number)).filter(|(_, session, on)| {
+            *session == request.id && *on == device && request.session.hold == crate::session::Hold::EachDevice
+        });
+        let gone: Vec<WorkerId> = in_the_way.chain(own).map(|(worker, _, _)| worker).collect();
+        for worker in gone {
+            self.stop(number, worker);
+        }
+    }
+
+    /// Those that are only kept warm go, the oldest first, until all that serves has room.
+    fn make_room(&mut self, number: usize) {
+        loop {
+            let slot = self.places.slot(number);
+            let kept = slot.occupants.iter().filter(|occupant| occupant.part == Part::Warm);
+            let sum = kept.clone().fold(Resources::default(), |sum, occupant| sum.plus(&occupant.need));
+            let is_over = |device: usize| {
+                let on = kept.clone().filter(|occupant| occupant.device == device);
+                !on.fold(Resources::default(), |sum, one| sum.plus(&one.need)).fits_device(&slot.devices[device].room)
+            };
+            let is_node_over = !sum.fits_node(&slot.room);
+            let oldest = warm(slot).filter(|(_, _, device)| is_node_over || is_over(*device)).min();
+            let Some((worker, _, _)) = oldest else { return };
+            self.stop(number, worker);
+        }
+    }
+
+    /// Nothing new is placed on a node but for this session.
+    pub(super) fn promise(&mut self, number: usize, to: SessionId) {
+        self.promises.insert(number, to);
+    }
+}
+
+/// Workers of a node that are only kept warm, whose they are, and on which device.
+fn warm(slot: &Slot) -> impl Iterator<Item = (WorkerId, SessionId, usize)> {
+    let kept = slot.occupants.iter().filter(|occupant| occupant.part == Part::Warm);
+    kept.filter_map(|occupant| Some((occupant.worker?, occupant.session, occupant.device)))
+}

@@ -1,0 +1,222 @@
+//! Who has to leave for a session that waits: the smallest set of workers whose room will do, the cheapest first.
+//!
+//! One worker is tried after another, in the order of their cost, so the first that will do is the cheapest set of one.
+//! Where no single one will do, each node is looked at: two, then as few as can be found by leaving out, from the dearest
+//! on, whoever is not needed. (The smallest set of all is a knapsack in several dimensions; beyond two this is an
+//! approximation.) Every search is bounded by steps.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use crate::ids::{SessionId, WorkerId};
+use crate::plan::cycle::{Cycle, Spot};
+use crate::plan::places::Part;
+use crate::plan::request::Request;
+use crate::resources::Resources;
+use crate::time::Millis;
+use crate::worker::Why;
+
+/// Workers that are tried alone. A mesh in which so many in a row will not do has no quick answer.
+const SINGLES_MAX: usize = 4_096;
+/// Nodes that are looked at for a set of several.
+const NODES_MAX: usize = 256;
+/// Workers of a node of which pairs are tried: 24 make 276.
+const PAIRS_OF_MAX: usize = 24;
+
+/// A session whose workers may have to leave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Donor {
+    pub(super) session: SessionId,
+    pub(super) priority: u8,
+    /// Whether its fixed workers are meant, or what was lent to it.
+    pub(super) is_fixed: bool,
+    /// So many of them.
+    pub(super) most: u32,
+}
+
+/// A worker that may have to leave, and what that would cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Victim {
+    priority: u8,
+    is_fixed: bool,
+    /// Work that would be lost.
+    at_stake: Millis,
+    /// The newest first.
+    worker: Reverse<WorkerId>,
+    session: SessionId,
+}
+
+/// Who leaves, and where that makes room: fewest first, then the cheapest.
+type Found = (usize, Vec<Victim>, Spot);
+
+/// Has workers of these donors, the cheapest donor first, leave for one more worker of a session. Whether that is possible.
+pub(super) fn evict(
+    cycle: &mut Cycle,
+    request: &mut Request,
+    donors: &[Donor],
+    why: impl Fn(bool, SessionId) -> Why,
+) -> bool {
+    let Some((_, victims, spot)) = find_one(cycle, request, donors).or_else(|| find_several(cycle, request, donors))
+    else {
+        return false;
+    };
+    if !cycle.has_space(victims.len()) {
+        return false;
+    }
+    for victim in victims {
+        let Victim { worker: Reverse(worker), is_fixed, .. } = victim;
+        cycle.evict(spot, worker, why(is_fixed, request.id), request.id);
+    }
+    cycle.claim(spot, request);
+    true
+}
+
+/// The workers of a donor that serve, the cheapest first.
+fn workers_of(cycle: &Cycle, donor: &Donor) -> Vec<Victim> {
+    let told = |slot: usize, id: WorkerId| {
+        let occupants = &cycle.places.slot(slot).occupants;
+        !occupants.iter().any(|occupant| occupant.worker == Some(id) && occupant.part == Part::Serving)
+    };
+    let workers = cycle.state.workers_of(donor.session).filter(|(_, worker)| worker.serves());
+    let workers = workers.filter(|(id, _)| cycle.slot_of(*id).is_some_and(|slot| !told(slot, *id)));
+    let mut victims: Vec<Victim> = workers
+        .map(|(id, worker)| Victim {
+            priority: donor.priority,
+            is_fixed: donor.is_fixed,
+            at_stake: worker.at_stake,
+            worker: Reverse(id),
+            session: donor.session,
+        })
+        .collect();
+    victims.sort_unstable();
+    victims
+}
+
+fn find_one(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Found> {
+    let mut tried = 0;
+    for donor in donors.iter().filter(|donor| donor.most > 0) {
+        for victim in workers_of(cycle, donor) {
+            let slot = cycle.slot_of(victim.worker.0)?;
+            for at in 0..cycle.places.slot(slot).devices.len() {
+                if fits_without(cycle, request, (slot, at), &[victim]) {
+                    return Some((1, [victim].into(), (slot, at)));
+                }
+            }
+            tried += 1;
+            if tried == SINGLES_MAX {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// The best set over the nodes where donors have workers.
+fn find_several(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Found> {
+    let mut by_node: BTreeMap<usize, Vec<Victim>> = BTreeMap::new();
+    let mut order = Vec::new();
+    for donor in donors.iter().filter(|donor| donor.most > 0) {
+        for victim in workers_of(cycle, donor) {
+            let Some(slot) = cycle.slot_of(victim.worker.0) else { continue };
+            if !by_node.contains_key(&slot) {
+                if by_node.len() == NODES_MAX {
+                    continue;
+                }
+                order.push(slot);
+            }
+            by_node.entry(slot).or_default().push(victim);
+        }
+    }
+    let most: BTreeMap<(SessionId, bool), u32> =
+        donors.iter().map(|donor| ((donor.session, donor.is_fixed), donor.most)).collect();
+    let mut best: Option<Found> = None;
+    for slot in order {
+        for at in 0..cycle.places.slot(slot).devices.len() {
+            if let Some(found) = smallest_set(cycle, request, (slot, at), &by_node[&slot], &most)
+                && best.as_ref().is_none_or(|best| found < *best)
+            {
+                best = Some(found);
+            }
+        }
+    }
+    best
+}
+
+fn smallest_set(
+    cycle: &Cycle,
+    request: &Request,
+    spot: Spot,
+    victims: &[Victim],
+    most: &BTreeMap<(SessionId, bool), u32>,
+) -> Option<Found> {
+    // 1. All that may go, as many of each donor as may.
+    let all = allowed(victims.iter().copied(), most);
+    if !fits_without(cycle, request, spot, &all) {
+        return None;
+    }
+    // 2. Two of them, the cheapest first.
+    let few = &all[..all.len().min(PAIRS_OF_MAX)];
+    let mut pairs = few.iter().enumerate().flat_map(|(at, one)| few[at + 1..].iter().map(move |other| [*one, *other]));
+    if let Some(pair) = pairs.find(|pair| pair[0].worker != pair[1].worker && fits_without(cycle, request, spot, pair))
+    {
+        return Some((2, pair.into(), spot));
+    }
+    // 3. All but those that can be left out, from the dearest on.
+    let mut set = all;
+    for at in (0..set.len()).rev() {
+        let left_out = set.remove(at);
+        if !fits_without(cycle, request, spot, &set) {
+            set.insert(at, left_out);
+        }
+    }
+    Some((set.len(), set, spot))
+}
+
+/// Each worker once, and no more of a donor than may go.
+fn allowed(victims: impl Iterator<Item = Victim>, most: &BTreeMap<(SessionId, bool), u32>) -> Vec<Victim> {
+    let (mut seen, mut counts) = (BTreeSet::new(), BTreeMap::<(SessionId, bool), u32>::new());
+    let mut kept: Vec<Victim> = victims
+        .filter(|victim| {
+            let of = (victim.session, victim.is_fixed);
+            let count = counts.entry(of).or_default();
+            let may = *count < most.get(&of).copied().unwrap_or(0) && seen.insert(victim.worker);
+            *count += u32::from(may);
+            may
+        })
+        .collect();
+    kept.sort_unstable();
+    kept
+}
+
+/// Whether one more worker of the session fits at a place when these are gone, with all that leave already.
+fn fits_without(cycle: &Cycle, request: &Request, (number, at): Spot, victims: &[Victim]) -> bool {
+    let slot = cycle.places.slot(number);
+    let device = &slot.devices[at];
+    if !device.is_usable || !request.classes().any(|class| class == device.class) {
+        return false;
+    }
+    let goes = |worker: Option<WorkerId>| victims.iter().any(|victim| Some(victim.worker.0) == worker);
+    let (mut node_room, mut device_room) = (slot.later.clone(), device.later.clone());
+    // What leaves for somebody else is not ours to count on.
+    let others = |part: Part| matches!(part, Part::Leaving(Some(by)) if by != request.id);
+    for occupant in slot.occupants.iter().filter(|occupant| others(occupant.part)) {
+        node_room.subtract(&occupant.need);
+        if occupant.device == at {
+            device_room.subtract(&occupant.need);
+        }
+    }
+    for occupant in slot.occupants.iter().filter(|occupant| goes(occupant.worker)) {
+        node_room.add(&occupant.need);
+        if occupant.device == at {
+            device_room.add(&occupant.need);
+        }
+    }
+    let need: &Resources = &request.session.reserved;
+    if !(need.fits_node(&node_room) && need.fits_device(&device_room)) {
+        return false;
+    }
+    let stays = slot.occupants.iter().filter(|occupant| occupant.part.is_taken_later() && !goes(occupant.worker));
+    request.may_stand(cycle, (number, at)).is_ok()
+        && request.company(cycle, at, stays.map(|occupant| (occupant.session, occupant.device))).is_ok()
+}

@@ -1,0 +1,207 @@
+//! The fixed workers that lack, session by session in the order of the mesh's policy.
+
+use alloc::vec::Vec;
+
+use crate::ids::{SessionId, WorkerId};
+use crate::plan::cycle::{Cycle, Spot};
+use crate::plan::evict::{self, Donor};
+use crate::plan::places::Part;
+use crate::plan::request::Request;
+use crate::policy::{self, PolicyName, Turn};
+use crate::resources::Resources;
+use crate::session::{Hold, Session};
+use crate::worker::Why;
+
+/// The most sessions at once that a place is kept free for: each costs the mesh the use of one node.
+const PROMISES_MAX: usize = 8;
+
+/// What could not be had in this cycle, by no means: who asks for as much or more by the same policy, later in the order,
+/// need not look again.
+type OutOfReach<'state> = Vec<(PolicyName, &'state str, &'state Resources)>;
+
+/// Gives each session its fixed workers.
+pub(super) fn fill(cycle: &mut Cycle) {
+    let mut lent = lent(cycle);
+    keep_for(cycle, |cycle, id, session| session.spec.fixed.saturating_sub(cycle.serving(id)), true);
+    let mut out_of_reach = OutOfReach::new();
+    for (turn, session) in lacking(cycle) {
+        let (id, target, need) = (turn.session, session.spec.target.as_str(), &session.reserved);
+        let has = |(policy, known, less): &(PolicyName, &str, &Resources)| {
+            *policy == session.policy && *known == target && less.fits(need)
+        };
+        if out_of_reach.iter().any(has) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
+            continue;
+        }
+        cycle.release(id);
+        let mut request = Request::new(cycle, id, session, true);
+        while cycle.serving(id) < session.spec.fixed {
+            if cycle.is_cut() {
+                return;
+            }
+            if take_one(cycle, &mut request) {
+                continue;
+            }
+            if evict_for(cycle, &mut request, &lent) {
+                lent = self::lent(cycle);
+                continue;
+            }
+            promise(cycle, &request);
+            if session.hold == Hold::Nothing && session.failures.is_empty() {
+                out_of_reach.push((session.policy, target, need));
+            }
+            break;
+        }
+    }
+}
+
+/// Room that others leave for a session is kept for it until it has its turn, as much as it wants.
+pub(super) fn keep_for(cycle: &mut Cycle, wants: impl Fn(&Cycle, SessionId, &Session) -> u32, is_fixed: bool) {
+    for id in cycle.expected() {
+        if let Some(session) = cycle.state.sessions.get(&id) {
+            let count = wants(cycle, id, session);
+            keep(cycle, id, session, count, is_fixed);
+        }
+    }
+}
+
+/// As [`keep_for`], for one session.
+pub(super) fn keep<'state>(
+    cycle: &mut Cycle<'state>,
+    id: SessionId,
+    session: &'state Session,
+    count: u32,
+    is_fixed: bool,
+) {
+    if count == 0 {
+        return;
+    }
+    let request = Request::new(cycle, id, session, is_fixed);
+    for _ in 0..count {
+        let left = cycle.left_for(id);
+        let places = &cycle.places;
+        let spots = left.iter().flat_map(|(slot, _)| (0..places.slot(*slot).devices.len()).map(move |at| (*slot, at)));
+        let Some(spot) = spots.into_iter().find(|spot| will_fit(cycle, &request, *spot)) else { return };
+        cycle.keep(spot, &request);
+    }
+}
+
+/// What is lent to anybody: the workers beyond the fixed ones.
+fn lent(cycle: &Cycle) -> Vec<Donor> {
+    let sessions = cycle.state.sessions.iter();
+    let donor = |(id, session): (&SessionId, &Session)| {
+        let most = cycle.lent(*id, session);
+        let (session, priority) = (*id, session.spec.priority);
+        (most > 0).then_some(Donor { session, priority, is_fixed: false, most })
+    };
+    sessions.filter_map(donor).collect()
+}
+
+/// Sessions with fewer than their fixed workers, in the order in which they are served.
+pub(super) fn lacking<'state>(cycle: &Cycle<'state>) -> Vec<(Turn, &'state Session)> {
+    let policy = cycle.state.policy.policy();
+    let lacking = cycle.state.sessions.iter().filter(|(id, session)| cycle.serving(**id) < session.spec.fixed);
+    let mut lacking: Vec<_> = lacking.map(|(id, session)| (policy::turn(policy, *id, session), session)).collect();
+    lacking.sort_unstable_by_key(|(turn, _)| *turn);
+    lacking
+}
+
+/// One more worker, without anybody leaving: one that it gave back, a new one in free room, or one that will be where
+/// others leave for it. Whether there was one.
+pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
+    if let Some((slot, worker)) = own_warm(cycle, request) {
+        if cycle.has_space(1) {
+            cycle.revive(slot, worker, request.id);
+            request.took(slot);
+        }
+        return !cycle.is_cut();
+    }
+    if let Some(spot) = request.find(cycle) {
+        let in_the_way = cycle.places.slot(spot.0).occupants.iter().filter(|occupant| occupant.part == Part::Warm);
+        if cycle.has_space(1 + in_the_way.count()) {
+            cycle.start(spot, request);
+        }
+        return !cycle.is_cut();
+    }
+    let left = cycle.left_places(request.id);
+    let places = &cycle.places;
+    let spots = left.iter().flat_map(|(slot, _)| (0..places.slot(*slot).devices.len()).map(move |at| (*slot, at)));
+    let Some(spot) = spots.into_iter().find(|spot| will_fit(cycle, request, *spot)) else { return false };
+    cycle.claim(spot, request);
+    true
+}
+
+/// A worker that the session gave back and that may serve again where it stands.
+fn own_warm(cycle: &Cycle, request: &Request) -> Option<(usize, WorkerId)> {
+    let warm = cycle.state.index().session(request.id)?.warm();
+    warm.filter_map(|worker| Some((cycle.slot_of(worker)?, worker))).find(|(number, worker)| {
+        let slot = cycle.places.slot(*number);
+        let occupant = slot.occupants.iter().find(|occupant| occupant.worker == Some(*worker));
+        occupant.filter(|occupant| occupant.part == Part::Warm).is_some_and(|occupant| {
+            let device = &slot.devices[occupant.device];
+            let fits = [(&slot.room, &device.room), (&slot.later, &device.later)]
+                .into_iter()
+                .all(|(node, device)| occupant.need.fits_node(node) && occupant.need.fits_device(device));
+            fits && request.may_stand(cycle, (*number, occupant.device)).is_ok()
+                && request.may_join(cycle, (*number, occupant.device), |part| part != Part::Warm).is_ok()
+        })
+    })
+}
+
+/// Whether the session fits once all that leave are gone.
+fn will_fit(cycle: &Cycle, request: &Request, spot: Spot) -> bool {
+    let slot = cycle.places.slot(spot.0);
+    let (need, device) = (&request.session.reserved, &slot.devices[spot.1]);
+    device.is_usable
+        && request.classes().any(|class| class == device.class)
+        && need.fits_node(&slot.later)
+        && need.fits_device(&device.later)
+        && request.may_stand(cycle, spot).is_ok()
+        && request.may_join(cycle, spot, Part::is_taken_later).is_ok()
+}
+
+/// Others leave for one more worker: what was lent to anybody, and what the session's policy lets it take. Whether they do.
+fn evict_for(cycle: &mut Cycle, request: &mut Request, lent: &[Donor]) -> bool {
+    let mut donors: Vec<Donor> = lent.iter().filter(|donor| donor.session != request.id).copied().collect();
+    for (id, holder) in &cycle.state.sessions {
+        if request.policy.may_evict(request.session, holder) {
+            let most = cycle.serving(*id).min(holder.spec.fixed);
+            donors.push(Donor { session: *id, priority: holder.spec.priority, is_fixed: true, most });
+        }
+    }
+    // Cheapest first: what is lent to a low priority; the newest session among equals.
+    donors.sort_unstable_by_key(|donor| (donor.priority, donor.is_fixed, core::cmp::Reverse(donor.session)));
+    let why = |is_fixed: bool, by: SessionId| if is_fixed { Why::Preempted { by } } else { Why::Reclaimed { by } };
+    !donors.is_empty() && evict::evict(cycle, request, &donors, why)
+}
+
+/// Whether a node may be kept free for a session.
+fn may_be_promised(cycle: &Cycle, session: &Session) -> bool {
+    let starves = session.starves_from(cycle.now).is_some_and(|from| from <= cycle.now);
+    starves && cycle.promises.len() < PROMISES_MAX
+}
+
+/// Keeps a node free for a session that has lacked a worker for long: without that, a large one could wait for ever while
+/// small ones take whatever becomes free.
+fn promise(cycle: &mut Cycle, request: &Request) {
+    if !may_be_promised(cycle, request.session) {
+        return;
+    }
+    let fits = |number: usize, at: usize| {
+        let slot = cycle.places.slot(number);
+        let need = &request.session.reserved;
+        need.fits_node(&slot.offers)
+            && need.fits_device(&slot.devices[at].offers)
+            && !cycle.promises.contains_key(&number)
+            && request.may_stand(cycle, (number, at)).is_ok()
+    };
+    let slot = if let Hold::Named { node, .. } = &request.session.hold {
+        cycle.places.number_of(*node).filter(|number| !cycle.promises.contains_key(number))
+    } else {
+        let places = |class: usize| cycle.places.classes()[class].places.iter();
+        let first = request.classes().filter_map(|class| places(class).find(|key| fits(key.slot, key.device)));
+        first.min().map(|key| key.slot)
+    };
+    if let Some(slot) = slot {
+        cycle.promise(slot, request.id);
+    }
+}

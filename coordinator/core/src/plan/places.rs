@@ -1,0 +1,372 @@
+//! Every place of the mesh with what stands there: the planner's copy, on which it tries its changes.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::health::Phase;
+use crate::ids::{NodeId, SessionId, WorkerId};
+use crate::model::ModelRef;
+use crate::plan::class::{Class, Key, Kind};
+use crate::resources::{Resources, WHOLE};
+use crate::state::{Node, State};
+use crate::worker::{Duty, Why};
+
+/// All places. It follows one state as that changes; nodes that did not change are not looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    slots: Vec<Slot>,
+    numbers: BTreeMap<NodeId, usize>,
+    classes: Vec<Class>,
+    class_numbers: BTreeMap<Kind, usize>,
+    models: BTreeMap<ModelRef, usize>,
+    capacity: Resources,
+}
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) node: NodeId,
+    /// The count of changes when it was copied; none once something was tried on it.
+    revision: Option<u64>,
+    is_usable: bool,
+    pub(super) offers: Resources,
+    /// What is left now, but for what is only kept warm. Only the dimensions that a node has count, here and below.
+    pub(super) room: Resources,
+    /// What will be left when all that leave are gone and all claims are met.
+    pub(super) later: Resources,
+    pub(super) devices: Vec<DeviceSlot>,
+    pub(super) occupants: Vec<Occupant>,
+    /// How many occupants have each model loaded.
+    models: BTreeMap<usize, u32>,
+    profiles: Vec<(usize, ModelRef, String, u64)>,
+}
+
+/// One device of a node.
+#[derive(Debug)]
+pub(super) struct DeviceSlot {
+    pub(super) name: String,
+    pub(super) class: usize,
+    pub(super) is_usable: bool,
+    probation: bool,
+    heat: crate::capability::Heat,
+    pub(super) offers: Resources,
+    pub(super) room: Resources,
+    pub(super) later: Resources,
+    /// Where it is in its class; none where it is not usable.
+    key: Option<Key>,
+}
+
+/// Something that stands on a node, or will.
+#[derive(Clone, Debug)]
+pub(super) struct Occupant {
+    /// None: it is started in this cycle, or will be when others are gone.
+    pub(super) worker: Option<WorkerId>,
+    pub(super) session: SessionId,
+    pub(super) device: usize,
+    pub(super) need: Resources,
+    pub(super) part: Part,
+    model: usize,
+}
+
+/// What an occupant's room is for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Taken.
+    Serving,
+    /// Theirs for the asking.
+    Warm,
+    /// Taken now and free later, for this session where one is named.
+    Leaving(Option<SessionId>),
+    /// Free now and taken later.
+    Claim,
+}
+
+impl Part {
+    pub(super) fn of(duty: &Duty) -> Self {
+        match duty {
+            Duty::Serving => Self::Serving,
+            Duty::Warm => Self::Warm,
+            Duty::Leaving { why: Why::Preempted { by } | Why::Reclaimed { by }, .. } => Self::Leaving(Some(*by)),
+            Duty::Leaving { why: Why::Drained, .. } => Self::Leaving(None),
+        }
+    }
+
+    fn is_taken_now(self) -> bool {
+        matches!(self, Self::Serving | Self::Leaving(_))
+    }
+
+    pub(super) fn is_taken_later(self) -> bool {
+        matches!(self, Self::Serving | Self::Claim)
+    }
+}
+
+impl Places {
+    /// Copies what changed.
+    pub(super) fn follow(&mut self, state: &State) {
+        let mut changed = Vec::new();
+        {
+            let mut known = self.numbers.iter().peekable();
+            for (id, held) in state.index().nodes() {
+                let number = known.next_if(|(known, _)| **known == id).map(|(_, number)| *number);
+                if number.is_none_or(|number| self.slots[number].revision != Some(held.revision())) {
+                    changed.push((id, number, held.revision()));
+                }
+            }
+        }
+        for (id, number, revision) in changed {
+            if let Some(node) = state.nodes.get(&id) {
+                let number = number.unwrap_or_else(|| self.add(id));
+                self.copy(state, number, node, revision);
+            }
+        }
+    }
+
+    fn add(&mut self, node: NodeId) -> usize {
+        let number = self.slots.len();
+        self.slots.push(Slot::empty(node));
+        self.numbers.insert(node, number);
+        number
+    }
+
+    fn copy(&mut self, state: &State, number: usize, node: &Node, revision: u64) {
+        self.unlist(number);
+        self.forget_speeds(number);
+        let old = &self.slots[number];
+        self.capacity.subtract(&old.capacity());
+        let mut slot = Slot::empty(node.spec.id);
+        slot.revision = Some(revision);
+        slot.is_usable = node.up && node.block.is_none();
+        slot.offers = node.spec.capability.offers.clone();
+        for device in &node.spec.capability.devices {
+            let class = self.class_of(Kind::of(&node.spec.capability, device));
+            let health = node.devices.get(&device.name);
+            slot.devices.push(DeviceSlot {
+                name: device.name.clone(),
+                class,
+                is_usable: slot.is_usable && node.is_usable(&device.name),
+                probation: health.is_some_and(|health| matches!(health.phase, Phase::Probation { .. })),
+                heat: device.heat,
+                offers: device.offers.clone(),
+                room: device.offers.clone(),
+                later: device.offers.clone(),
+                key: None,
+            });
+        }
+        (slot.room, slot.later) = (slot.offers.clone(), slot.offers.clone());
+        for (id, worker) in state.workers_on(node.spec.id) {
+            let device = slot.devices.iter().position(|device| device.name == worker.device);
+            let model = state.sessions.get(&worker.session).map(|session| self.model(&session.model));
+            if let (Some(device), Some(model)) = (device, model) {
+                let part = Part::of(&worker.duty);
+                let (session, need) = (worker.session, worker.need.clone());
+                slot.enter(Occupant { worker: Some(id), session, device, need, part, model });
+            }
+        }
+        for profile in &node.spec.capability.profiles {
+            if let Some(device) = slot.devices.iter().find(|device| device.name == profile.device) {
+                let (model, target, micros) = (profile.model.clone(), profile.target.clone(), profile.run_micros);
+                self.classes[device.class].measured(&model, &target, micros);
+                slot.profiles.push((device.class, model, target, micros));
+            }
+        }
+        self.capacity.add(&slot.capacity());
+        self.slots[number] = slot;
+        self.list(number);
+    }
+
+    fn forget_speeds(&mut self, number: usize) {
+        for (class, model, target, micros) in &self.slots[number].profiles {
+            self.classes[*class].no_longer_measured(model, target, *micros);
+        }
+    }
+
+    fn class_of(&mut self, kind: Kind) -> usize {
+        if let Some(number) = self.class_numbers.get(&kind) {
+            return *number;
+        }
+        let number = self.classes.len();
+        self.class_numbers.insert(kind.clone(), number);
+        self.classes.push(Class::new(kind));
+        number
+    }
+
+    /// The number of a model, given on first sight.
+    pub(super) fn model(&mut self, model: &ModelRef) -> usize {
+        if let Some(number) = self.models.get(model) {
+            return *number;
+        }
+        let number = self.models.len();
+        self.models.insert(model.clone(), number);
+        number
+    }
+
+    /// What all usable places offer together.
+    pub(super) fn capacity(&self) -> &Resources {
+        &self.capacity
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(super) fn slot(&self, number: usize) -> &Slot {
+        &self.slots[number]
+    }
+
+    pub(super) fn number_of(&self, node: NodeId) -> Option<usize> {
+        self.numbers.get(&node).copied()
+    }
+
+    pub(super) fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    pub(super) fn class_mut(&mut self, number: usize) -> &mut Class {
+        &mut self.classes[number]
+    }
+
+    /// Tries a change on one node.
+    pub(super) fn change<T>(&mut self, number: usize, change: impl FnOnce(&mut Slot) -> T) -> T {
+        self.unlist(number);
+        let slot = &mut self.slots[number];
+        slot.revision = None;
+        let result = change(slot);
+        self.list(number);
+        result
+    }
+
+    fn unlist(&mut self, number: usize) {
+        let Self { slots, classes, .. } = self;
+        let Slot { devices, models, .. } = &mut slots[number];
+        for device in devices {
+            if let Some(key) = device.key.take() {
+                classes[device.class].leave(&key, models.keys().copied());
+            }
+        }
+    }
+
+    fn list(&mut self, number: usize) {
+        let Self { slots, classes, .. } = self;
+        let slot = &mut slots[number];
+        let node_load = load(&slot.room, &slot.offers);
+        for (at, device) in slot.devices.iter_mut().enumerate().filter(|(_, device)| device.is_usable) {
+            let load = node_load.max(load(&device.room, &device.offers));
+            let (heat, probation) = (device.heat, device.probation);
+            let key = Key { heat, probation, load, node: slot.node, device: at, slot: number };
+            device.key = Some(key);
+            classes[device.class].enter(key, slot.models.keys().copied());
+            classes[device.class].has_room(&slot.room, &device.room);
+        }
+    }
+}
+
+impl DeviceSlot {
+    /// Where it is in its class; none where it is not usable.
+    pub(super) fn key(&self) -> Option<Key> {
+        self.key
+    }
+}
+
+impl Slot {
+    fn empty(node: NodeId) -> Self {
+        Self {
+            node,
+            revision: None,
+            is_usable: false,
+            offers: Resources::default(),
+            room: Resources::default(),
+            later: Resources::default(),
+            devices: Vec::new(),
+            occupants: Vec::new(),
+            models: BTreeMap::new(),
+            profiles: Vec::new(),
+        }
+    }
+
+    /// What it adds to the capacity of the mesh.
+    fn capacity(&self) -> Resources {
+        let mut sum = if self.is_usable { self.offers.clone() } else { Resources::default() };
+        for device in self.devices.iter().filter(|device| device.is_usable) {
+            sum.add(&device.offers);
+        }
+        sum
+    }
+
+    /// Whether a model is loaded here.
+    pub(super) fn has_loaded(&self, model: usize) -> bool {
+        self.models.contains_key(&model)
+    }
+
+    /// A new worker, or one that will come when others are gone.
+    pub(super) fn occupy(&mut self, session: SessionId, device: usize, need: &Resources, part: Part, model: usize) {
+        self.enter(Occupant { worker: None, session, device, need: need.clone(), part, model });
+    }
+
+    /// What was kept for a session is kept no longer.
+    pub(super) fn vacate(&mut self, session: SessionId, device: usize) {
+        let is_it = |one: &Occupant| {
+            one.worker.is_none() && one.part == Part::Claim && one.session == session && one.device == device
+        };
+        if let Some(at) = self.occupants.iter().position(is_it) {
+            self.remove(at);
+        }
+    }
+
+    /// A worker is there for something else.
+    pub(super) fn set_part(&mut self, worker: WorkerId, part: Part) {
+        if let Some(mut occupant) = self.take(worker) {
+            occupant.part = part;
+            self.enter(occupant);
+        }
+    }
+
+    /// A worker is given more or less.
+    pub(super) fn resize(&mut self, worker: WorkerId, need: &Resources) {
+        if let Some(mut occupant) = self.take(worker) {
+            occupant.need = need.clone();
+            self.enter(occupant);
+        }
+    }
+
+    /// A worker goes.
+    pub(super) fn take(&mut self, worker: WorkerId) -> Option<Occupant> {
+        let at = self.occupants.iter().position(|occupant| occupant.worker == Some(worker))?;
+        Some(self.remove(at))
+    }
+
+    fn remove(&mut self, at: usize) -> Occupant {
+        let occupant = self.occupants.remove(at);
+        self.account(&occupant, Resources::add);
+        if let Some(count) = self.models.get_mut(&occupant.model) {
+            *count -= 1;
+            if *count == 0 {
+                self.models.remove(&occupant.model);
+            }
+        }
+        occupant
+    }
+
+    fn enter(&mut self, occupant: Occupant) {
+        self.account(&occupant, Resources::subtract);
+        *self.models.entry(occupant.model).or_default() += 1;
+        self.occupants.push(occupant);
+    }
+
+    fn account(&mut self, occupant: &Occupant, change: fn(&mut Resources, &Resources)) {
+        let device = &mut self.devices[occupant.device];
+        if occupant.part.is_taken_now() {
+            change(&mut self.room, &occupant.need);
+            change(&mut device.room, &occupant.need);
+        }
+        if occupant.part.is_taken_later() {
+            change(&mut self.later, &occupant.need);
+            change(&mut device.later, &occupant.need);
+        }
+    }
+}
+
+fn load(room: &Resources, offers: &Resources) -> u16 {
+    let taken = offers.minus(room).dominant_share(offers) * 1_000 / WHOLE;
+    u16::try_from(taken).unwrap_or(u16::MAX)
+}

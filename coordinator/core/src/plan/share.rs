@@ -1,0 +1,149 @@
+//! What is spare, by weighted dominant-resource fairness (Ghodsi et al., NSDI 2011).
+//!
+//! A session's dominant share is the largest part, over all dimensions, that its spare workers take of the mesh; divided by
+//! its `share`, it is what sessions are compared by. Whoever has least gets one worker more, until nobody can be given one.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::ids::SessionId;
+use crate::plan::cycle::Cycle;
+use crate::plan::evict::{self, Donor};
+use crate::plan::fixed;
+use crate::plan::request::Request;
+use crate::resources::Resources;
+use crate::session::Session;
+use crate::worker::Why;
+
+/// The richest sessions that are asked for a worker; if none of so many has one in the right place, the next may not either.
+const DONORS_MAX: usize = 64;
+
+/// How a session stands among those that compete: by the rank of the mesh's policy, then by what it has for its weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    rank: u8,
+    /// Its dominant share in millionths, times a thousand, divided by its weight.
+    weighted: u64,
+    session: SessionId,
+}
+
+/// Shares out what is spare.
+pub(super) fn share_out(cycle: &mut Cycle) {
+    let state = cycle.state;
+    let hungry = state.sessions.iter().filter(|(id, session)| competes(cycle, **id, session));
+    let mut hungry: BTreeSet<Standing> = hungry.map(|(id, session)| standing(cycle, *id, session, 1)).collect();
+    if hungry.is_empty() {
+        return;
+    }
+    fixed::keep_for(cycle, wants, false);
+    let lent = state.sessions.iter().filter(|(id, session)| cycle.lent(**id, session) > 0);
+    let mut lent: BTreeSet<Standing> = lent.map(|(id, session)| standing(cycle, *id, session, 0)).collect();
+    // Needs for which there is no room anywhere, by target: the needs of a mesh come in few sizes.
+    let mut full: Vec<(&str, &Resources)> = Vec::new();
+    while let Some(first) = hungry.pop_first() {
+        let Some(session) = state.sessions.get(&first.session).filter(|_| !cycle.is_cut()) else { return };
+        let id = first.session;
+        cycle.release(id);
+        let before = standing(cycle, id, session, 0);
+        if take(cycle, id, session, &mut full) || exchange(cycle, id, session, &mut lent) {
+            lent.remove(&before);
+            if cycle.lent(id, session) > 0 {
+                lent.insert(standing(cycle, id, session, 0));
+            }
+            if competes(cycle, id, session) {
+                hungry.insert(standing(cycle, id, session, 1));
+                let more = wants(cycle, id, session);
+                fixed::keep(cycle, id, session, more, false);
+            }
+        }
+    }
+}
+
+/// How many workers of what is spare it wants.
+fn wants(cycle: &Cycle, id: SessionId, session: &Session) -> u32 {
+    if competes(cycle, id, session) { session.target() - cycle.serving(id) } else { 0 }
+}
+
+/// Whether a session wants more than it has, and may.
+fn competes(cycle: &Cycle, id: SessionId, session: &Session) -> bool {
+    let serving = cycle.serving(id);
+    session.spec.share > 0 && serving >= session.spec.fixed && serving < session.target()
+}
+
+/// One worker more without anybody leaving; whether there was one.
+fn take<'state>(
+    cycle: &mut Cycle<'state>,
+    id: SessionId,
+    session: &'state Session,
+    full: &mut Vec<(&'state str, &'state Resources)>,
+) -> bool {
+    let target = session.spec.target.as_str();
+    let is_full = full.iter().any(|(known, need)| *known == target && need.fits(&session.reserved));
+    if is_full && !cycle.may_get_back(id) {
+        return false;
+    }
+    let mut request = Request::new(cycle, id, session, false);
+    let taken = fixed::take_one(cycle, &mut request);
+    if !taken && is_hopeless(cycle, &request) {
+        full.push((target, &session.reserved));
+    }
+    taken
+}
+
+/// Whether no place at all has room for one, whoever asks.
+fn is_hopeless(cycle: &Cycle, request: &Request) -> bool {
+    request.classes().all(|class| cycle.places.classes()[class].is_hopeless(&request.session.reserved))
+}
+
+/// How a session stands, or would with so many workers more or less.
+fn standing(cycle: &Cycle, id: SessionId, session: &Session, more: i64) -> Standing {
+    let spare = i64::from(cycle.spare(id, session)) + more;
+    let share = session.reserved.dominant_share(cycle.places.capacity());
+    let weighted = share.saturating_mul(u64::try_from(spare).unwrap_or(0)).saturating_mul(1_000)
+        / u64::from(session.spec.share.max(1));
+    Standing { rank: cycle.state.policy.policy().rank(session), weighted, session: id }
+}
+
+/// Those that have more for their weight than the session would have with one worker more give one back. It stops where
+/// one more exchange would only turn the tables.
+fn exchange<'state>(
+    cycle: &mut Cycle<'state>,
+    id: SessionId,
+    session: &'state Session,
+    lent: &mut BTreeSet<Standing>,
+) -> bool {
+    let after = standing(cycle, id, session, 1);
+    let richer = |standing: &&Standing| (standing.rank, standing.weighted) > (after.rank, after.weighted);
+    let richest: Vec<Standing> = lent.iter().rev().take_while(richer).take(DONORS_MAX).copied().collect();
+    let donor = |standing: &Standing| {
+        let holder = cycle.state.sessions.get(&standing.session).filter(|_| standing.session != id)?;
+        let most = may_lose(cycle, standing.session, holder, after);
+        Some(Donor { session: standing.session, priority: holder.spec.priority, is_fixed: false, most })
+    };
+    let donors: Vec<Donor> = richest.iter().filter_map(donor).collect();
+    if donors.is_empty() {
+        return false;
+    }
+    let mut request = Request::new(cycle, id, session, false);
+    let taken = evict::evict(cycle, &mut request, &donors, |_, by| Why::Reclaimed { by });
+    for old in richest.iter().filter(|_| taken) {
+        lent.remove(old);
+        if let Some(holder) = cycle.state.sessions.get(&old.session)
+            && cycle.lent(old.session, holder) > 0
+        {
+            lent.insert(standing(cycle, old.session, holder, 0));
+        }
+    }
+    taken
+}
+
+/// How many workers a donor may lose, one after another, each time as long as it has more than the session would have.
+fn may_lose(cycle: &Cycle, id: SessionId, holder: &Session, after: Standing) -> u32 {
+    let spare = cycle.spare(id, holder);
+    let still_richer = |lost: &u32| {
+        let standing = standing(cycle, id, holder, -i64::from(*lost));
+        (standing.rank, standing.weighted) > (after.rank, after.weighted)
+    };
+    let lent = cycle.lent(id, holder);
+    u32::try_from((0..spare.min(lent)).take_while(still_richer).count()).unwrap_or(spare)
+}

@@ -1,0 +1,81 @@
+//! What the planner thinks of every place, for whoever asks why.
+
+use alloc::vec::Vec;
+
+use crate::explain::{PlaceVerdict, Score, Verdict};
+use crate::ids::{SessionId, WorkerId};
+use crate::plan::class::{Key, pace};
+use crate::plan::cycle::{Cycle, Spot};
+use crate::plan::fixed;
+use crate::plan::places::Places;
+use crate::plan::request::Request;
+use crate::session::Session;
+use crate::state::State;
+use crate::time::Millis;
+
+/// What comes first in a list of places: as the planner would take them; what is refused last.
+type Order = Result<(u32, u32, i64, bool, Key), Spot>;
+
+/// Every place for one more worker of a session, the best first. A worker that is named is weighed as if it were not there.
+pub(crate) fn weigh(
+    state: &State,
+    now: Millis,
+    id: SessionId,
+    session: &Session,
+    without: Option<WorkerId>,
+) -> Vec<PlaceVerdict> {
+    let mut places = Places::default();
+    places.follow(state);
+    let mut cycle = Cycle::new(state, now, &mut places, 0);
+    let is_fixed = state.index().serving(id).saturating_sub(u32::from(without.is_some())) < session.spec.fixed;
+    let mut request = Request::new(&mut cycle, id, session, is_fixed);
+    if let Some((worker, slot)) = without.and_then(|worker| Some((worker, cycle.slot_of(worker)?))) {
+        cycle.places.change(slot, |slot| slot.take(worker));
+        request.gave_up(slot);
+    }
+    let slots = cycle.places.slots().iter().enumerate();
+    let spots = slots.flat_map(|(number, slot)| (0..slot.devices.len()).map(move |at| (number, at)));
+    let mut weighed: Vec<(Order, PlaceVerdict)> = spots.filter_map(|spot| verdict(&cycle, &request, spot)).collect();
+    // `Ok` is less than `Err`.
+    weighed.sort_by_key(|(order, _)| *order);
+    weighed.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+/// How many sessions that lack fixed workers are served before this one; none where it lacks none.
+pub(crate) fn before_it(state: &State, now: Millis, id: SessionId) -> Option<u32> {
+    let mut places = Places::default();
+    let cycle = Cycle::new(state, now, &mut places, 0);
+    let at = fixed::lacking(&cycle).iter().position(|(turn, _)| turn.session == id)?;
+    u32::try_from(at).ok()
+}
+
+fn verdict(cycle: &Cycle, request: &Request, spot: Spot) -> Option<(Order, PlaceVerdict)> {
+    let (number, at) = spot;
+    let slot = cycle.places.slot(number);
+    let node = cycle.state.nodes.get(&slot.node)?;
+    let device = slot.devices.get(at)?;
+    let (order, verdict) = match (request.misfit(cycle, spot), device.key()) {
+        (None, Some(key)) => {
+            let score = score(cycle, request, spot, key);
+            let same = if request.is_fixed { score.same_session } else { 0 };
+            (Ok((same, pace(score.run_micros), -score.policy, !score.warm, key)), Verdict::Scored(score))
+        }
+        (unfit, _) => (Err(spot), Verdict::Refused(unfit?)),
+    };
+    let node_name = node.spec.name.clone();
+    Some((order, PlaceVerdict { node: slot.node, node_name, device: device.name.clone(), verdict }))
+}
+
+fn score(cycle: &Cycle, request: &Request, spot: Spot, key: Key) -> Score {
+    let slot = cycle.places.slot(spot.0);
+    let class = &cycle.places.classes()[slot.devices[spot.1].class];
+    Score {
+        same_session: request.own_on(spot.0),
+        run_micros: class.run_micros(&request.session.model, &request.session.spec.target),
+        policy: request.score(cycle, spot).unwrap_or(0),
+        warm: slot.has_loaded(request.model),
+        heat: key.heat,
+        probation: key.probation,
+        load_percent: u8::try_from(key.load / 10).unwrap_or(100),
+    }
+}

@@ -1,0 +1,38 @@
+//! The state as it is stored and sent: without what follows from the rest.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use serde::Deserialize;
+
+use crate::event::Numbered;
+use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
+use crate::model::{ModelRef, ModelSpec};
+use crate::policy::PolicyName;
+use crate::session::Session;
+use crate::state::index::Index;
+use crate::state::{Node, State};
+use crate::worker::Worker;
+
+/// [`State`] without its index.
+#[derive(Deserialize)]
+pub(super) struct Stored {
+    mesh: Option<MeshId>,
+    policy: PolicyName,
+    nodes: BTreeMap<NodeId, Node>,
+    models: BTreeMap<ModelRef, ModelSpec>,
+    sessions: BTreeMap<SessionId, Session>,
+    workers: BTreeMap<WorkerId, Worker>,
+    last_session: SessionId,
+    last_worker: WorkerId,
+    last_event: u64,
+    history: VecDeque<Numbered>,
+}
+
+impl From<Stored> for State {
+    fn from(stored: Stored) -> Self {
+        let index = Index::of(&stored.nodes, &stored.workers);
+        let Stored { mesh, policy, nodes, models, sessions, workers, last_session, last_worker, last_event, history } =
+            stored;
+        Self { mesh, policy, nodes, models, sessions, workers, last_session, last_worker, last_event, history, index }
+    }
+}

@@ -1,0 +1,137 @@
+//! A state for which nothing more is planned: nobody lacks what he could have, and what is spare is shared fairly.
+//!
+//! Where workers are about to leave a node, its room may be meant for somebody; and for every session that has waited long,
+//! one node may be kept free. Neither counts against the planner here; a mesh that was let come to rest has little of both.
+
+use std::collections::BTreeSet;
+
+use skein_core::capability::Device;
+use skein_core::policy::PolicyName;
+use skein_core::session::Session;
+use skein_core::worker::{Duty, Worker};
+use skein_core::{NodeId, SessionId, WorkerId};
+
+use super::mesh::{Mesh, rank, target};
+
+/// Comparing everybody with everybody is for meshes of the simulator's size.
+pub(crate) fn violations(mesh: &Mesh) -> Vec<String> {
+    let mut found = Vec::new();
+    nothing_is_due(mesh, &mut found);
+    for (id, session) in mesh.queue() {
+        lacks_rightly(mesh, id, session, &mut found);
+    }
+    for (id, session) in &mesh.state.sessions {
+        if mesh.is_hungry(*id, session) {
+            hungers_rightly(mesh, *id, session, &mut found);
+        }
+    }
+    found
+}
+
+fn nothing_is_due(mesh: &Mesh, found: &mut Vec<String>) {
+    for (id, session) in &mesh.state.sessions {
+        if mesh.serving(*id) > target(session) {
+            found.push(format!("session {id} keeps {} workers and wants {}", mesh.serving(*id), target(session)));
+        }
+    }
+    for (id, worker) in &mesh.state.workers {
+        let Some(session) = mesh.state.sessions.get(&worker.session) else { continue };
+        match worker.duty {
+            Duty::Leaving { until, .. } if until <= mesh.now => {
+                found.push(format!("worker {id} should have left by {until}"));
+            }
+            Duty::Serving if worker.need != session.reserved && !mesh.is_left(worker.node) => {
+                wrong_size(mesh, *id, worker, session, found);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where the new size fits, it is given.
+fn wrong_size(mesh: &Mesh, id: WorkerId, worker: &Worker, session: &Session, found: &mut Vec<String>) {
+    let node = mesh.state.nodes.get(&worker.node);
+    let device = node.and_then(|node| node.spec.capability.devices.iter().find(|device| device.name == worker.device));
+    // Nobody else need make room but those that are only kept warm; and who stands there may stay.
+    let gone = |other: WorkerId, known: &Worker| other == id || known.duty == Duty::Warm;
+    let mut unfailed = session.clone();
+    unfailed.failures.clear();
+    let fits = device.is_some_and(|device| mesh.fits(worker.session, &unfailed, (worker.node, device), gone));
+    if session.spec.need_max.is_some() && fits {
+        found.push(format!("worker {id} has {:?}, and {:?} would fit", worker.need, session.reserved));
+    }
+}
+
+/// Whether a worker is lent: all that its session has on the node are beyond its fixed ones.
+fn is_lent(mesh: &Mesh, worker: &Worker) -> bool {
+    let on = mesh.on(worker.node).iter();
+    let beside = on.filter(|(_, other)| other.session == worker.session && other.duty == Duty::Serving).count();
+    let session = mesh.state.sessions.get(&worker.session);
+    session.is_some_and(|session| mesh.spare(worker.session, session) as usize >= beside)
+}
+
+fn lacks_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
+    let kept = mesh.promised(id);
+    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
+    let free = nodes_where(mesh, |place| mesh.fits(id, session, place, warm));
+    if free.len() > kept {
+        found.push(format!("session {id} lacks {} workers; it fits on {free:?}", mesh.lacking(id, session)));
+    }
+    if mesh.may_claim(id, session) {
+        return;
+    }
+    let priority_of = |worker: &Worker| mesh.state.sessions.get(&worker.session).map(|other| other.spec.priority);
+    let may_evict = session.policy == PolicyName::Preemptive;
+    let goes = |worker_id: WorkerId, worker: &Worker| {
+        let is_lower = may_evict && priority_of(worker).is_some_and(|priority| priority < session.spec.priority);
+        let is_other = worker.session != id && worker.duty == Duty::Serving;
+        warm(worker_id, worker) || is_other && (is_lower || is_lent(mesh, worker))
+    };
+    let taken = nodes_where(mesh, |place| mesh.fits(id, session, place, goes));
+    if taken.len() > kept {
+        found.push(format!("session {id} lacks {} workers; it may evict on {taken:?}", mesh.lacking(id, session)));
+    }
+}
+
+fn hungers_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
+    let kept = mesh.promised(id);
+    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
+    let free = nodes_where(mesh, |place| mesh.fits(id, session, place, warm));
+    if free.len() > kept {
+        found.push(format!("session {id} wants {} workers; it fits on {free:?}", target(session)));
+    }
+    if mesh.may_claim(id, session) {
+        return;
+    }
+    let unfair = |worker: &Worker| worker.duty == Duty::Serving && is_owed(mesh, id, session, worker);
+    let nodes = nodes_where(mesh, |(node, device)| {
+        mesh.on(node).iter().filter(|(_, worker)| unfair(worker)).any(|(lent, _)| {
+            mesh.fits(id, session, (node, device), |other, worker| other == *lent || warm(other, worker))
+        })
+    });
+    if nodes.len() > kept {
+        found.push(format!("session {id} has less than its share; others have more on {nodes:?}"));
+    }
+}
+
+/// Whether a worker's session has more for its weight than this one would have with one worker more: the error that the
+/// fairness of shares has is one worker.
+pub(crate) fn is_owed(mesh: &Mesh, id: SessionId, session: &Session, worker: &Worker) -> bool {
+    let Some(holder) = mesh.state.sessions.get(&worker.session).filter(|_| worker.session != id) else { return false };
+    let spare = mesh.spare(worker.session, holder);
+    if spare == 0 {
+        return false;
+    }
+    let (mine, theirs) = (rank(mesh.state.policy, session), rank(mesh.state.policy, holder));
+    let has = mesh.weighted(holder, spare);
+    let would = mesh.weighted(session, mesh.spare(id, session) + 1);
+    // Shares are counted in millionths by the planner, in billionths of billionths here.
+    let rounding = u128::from(spare + 1) * 1_000 * 1_000_000_000;
+    theirs > mine || theirs == mine && has > would + rounding
+}
+
+/// The nodes with a place of which this is so, but for those that somebody is about to leave.
+fn nodes_where<'a>(mesh: &Mesh<'a>, is_so: impl Fn((NodeId, &'a Device)) -> bool) -> BTreeSet<NodeId> {
+    let places = mesh.places().filter(|(node, _)| !mesh.is_left(*node));
+    places.filter(|place| is_so(*place)).map(|(node, _)| node).collect()
+}

@@ -1,0 +1,199 @@
+//! A plan that was just made, one change after another: each is one that may be made, for the right session, and nobody
+//! who comes before is passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skein_core::capability::{Device, Profile};
+use skein_core::plan::{Change, Placement, Plan};
+use skein_core::policy::PolicyName;
+use skein_core::session::Session;
+use skein_core::worker::{Duty, Why, Worker};
+use skein_core::{Command, Entry, Event, Millis, NodeId, Resources, SessionId, State, WorkerId, apply};
+
+use super::mesh::{Mesh, rank, runs, target};
+use super::{rest, victims};
+
+/// Carries out a plan, and says what is wrong with it.
+pub(in crate::control) fn violations(state: &mut State, now: Millis, plan: &Plan) -> Vec<String> {
+    let mut found = Vec::new();
+    let mesh = Mesh::of(state, now);
+    let queue: Vec<SessionId> = mesh.queue().into_iter().map(|(id, _)| id).collect();
+    // Room that is left now may be meant for somebody who does not come first.
+    let left: BTreeSet<NodeId> = state.nodes.keys().copied().filter(|node| mesh.is_left(*node)).collect();
+    for (at, change) in plan.changes.iter().enumerate() {
+        let mesh = Mesh::of(state, now);
+        let wrong = match change {
+            Change::Stop(id) => stop(&mesh, *id, &plan.changes[at..]),
+            Change::Leave { worker, until, why } => leave(&mesh, *worker, *until, *why),
+            Change::Return(id) => give_back(&mesh, *id),
+            Change::Revive(id) => wants(&mesh, mesh.state.workers.get(id).map(|worker| worker.session)),
+            Change::Resize { worker, need } => resize(&mesh, *worker, need),
+            Change::Start(placement) => start(&mesh, placement, &queue, &left),
+        };
+        found.extend(wrong.map(|why| format!("{change:?}: {why}")));
+        found.extend(victims::wrong(&mesh, &plan.changes, at).map(|why| format!("{change:?}: {why}")));
+        let command = Command::Plan(Plan { changes: vec![change.clone()] });
+        let events = apply(state, &Entry { at: now, command });
+        let refused = events.iter().flatten().filter(|event| matches!(event, Event::ChangeRefused { .. }));
+        found.extend(refused.map(|event| format!("a fresh plan is refused: {event:?}")));
+    }
+    found
+}
+
+fn give_back(mesh: &Mesh, id: WorkerId) -> Option<&'static str> {
+    let is_surplus = serving(mesh, id).is_some_and(|(id, session, _)| mesh.serving(id) > target(session));
+    (!is_surplus).then_some("its session has no more than it wants")
+}
+
+fn resize(mesh: &Mesh, id: WorkerId, need: &Resources) -> Option<&'static str> {
+    let resized = serving(mesh, id);
+    let is_due = resized.is_some_and(|(_, session, worker)| session.reserved == *need && worker.need != *need);
+    (!is_due).then_some("its size is right, or this one is not")
+}
+
+/// A worker that serves, and whom.
+fn serving<'a>(mesh: &Mesh<'a>, id: WorkerId) -> Option<(SessionId, &'a Session, &'a Worker)> {
+    let worker = mesh.state.workers.get(&id).filter(|worker| worker.duty == Duty::Serving)?;
+    Some((worker.session, mesh.state.sessions.get(&worker.session)?, worker))
+}
+
+fn wants(mesh: &Mesh, id: Option<SessionId>) -> Option<&'static str> {
+    let session = id.and_then(|id| Some((id, mesh.state.sessions.get(&id)?)));
+    let has_enough = session.is_none_or(|(id, session)| mesh.serving(id) >= target(session));
+    has_enough.then_some("its session wants no more")
+}
+
+fn stop(mesh: &Mesh, id: WorkerId, rest: &[Change]) -> Option<&'static str> {
+    let Some(worker) = mesh.state.workers.get(&id) else { return Some("no such worker") };
+    let needs_room = |change: &Change| match change {
+        Change::Start(placement) => placement.node == worker.node,
+        Change::Resize { worker: other, .. } => {
+            mesh.state.workers.get(other).is_some_and(|other| other.node == worker.node)
+        }
+        _ => false,
+    };
+    match worker.duty {
+        Duty::Serving => Some("it serves"),
+        Duty::Warm => (!rest.iter().any(needs_room)).then_some("nobody needs its room"),
+        Duty::Leaving { until, .. } => (until > mesh.now).then_some("it has time left"),
+    }
+}
+
+fn leave(mesh: &Mesh, id: WorkerId, until: Millis, why: Why) -> Option<&'static str> {
+    let Some((victim_id, victim, worker)) = serving(mesh, id) else { return Some("it does not serve") };
+    if until != mesh.now + victim.spec.grace {
+        return Some("it gets another grace than its session asked for");
+    }
+    let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return Some("plans drain nobody") };
+    let Some(taker) = mesh.state.sessions.get(&by).filter(|_| by != victim_id) else { return Some("for whom?") };
+    let lacks = mesh.lacking(by, taker) > 0;
+    let is_lent = mesh.spare(victim_id, victim) > 0;
+    match why {
+        Why::Preempted { .. } if !lacks => Some("it is evicted for more than fixed workers"),
+        Why::Preempted { .. } if taker.policy != PolicyName::Preemptive => Some("it is evicted by no right"),
+        Why::Preempted { .. } if taker.spec.priority <= victim.spec.priority => Some("its priority is no lower"),
+        Why::Reclaimed { .. } if !is_lent => Some("it is taken back and was not lent"),
+        Why::Reclaimed { .. } if !lacks && !mesh.is_hungry(by, taker) => Some("it is taken back for nobody"),
+        Why::Reclaimed { .. } if !lacks && !has_more(mesh, by, taker, worker) => Some("the exchange is not fair"),
+        _ => None,
+    }
+}
+
+/// Whether a worker's session has more for its weight than the taker would have, or goes after it.
+fn has_more(mesh: &Mesh, by: SessionId, taker: &Session, worker: &Worker) -> bool {
+    let holder = &mesh.state.sessions[&worker.session];
+    let (mine, theirs) = (rank(mesh.state.policy, taker), rank(mesh.state.policy, holder));
+    // It may count on places that others leave for it.
+    let has = mesh.weighted(holder, mesh.spare(worker.session, holder) + mesh.left_for(worker.session));
+    let would = mesh.weighted(taker, mesh.spare(by, taker) + 1);
+    theirs > mine || theirs == mine && has + 1_000_000_000_000 > would
+}
+
+fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId], left: &BTreeSet<NodeId>) -> Option<&'static str> {
+    let Placement { session: id, node, device } = placement;
+    let place = mesh.places().find(|(known, place)| known == node && place.name == *device);
+    let (Some(session), Some(place)) = (mesh.state.sessions.get(id), place) else { return Some("there is no place") };
+    if !mesh.fits(*id, session, place, |_, _| false) {
+        return Some("it may not stand there");
+    }
+    if let Some(wrong) = wants(mesh, Some(*id)) {
+        return Some(wrong);
+    }
+    let is_fixed = mesh.lacking(*id, session) > 0;
+    let before = queue.iter().take_while(|other| !is_fixed || *other != id);
+    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
+    let is_passed_over = |other: &SessionId| {
+        let Some(waiting) = mesh.state.sessions.get(other).filter(|session| mesh.lacking(*other, session) > 0) else {
+            return false;
+        };
+        !left.contains(node)
+            && !mesh.is_left(*node)
+            && !mesh.may_claim(*other, waiting)
+            && mesh.fits(*other, waiting, place, warm)
+    };
+    // A node that is kept free for somebody is so for all others, so this one would not be here.
+    if before.filter(|other| *other != id).any(is_passed_over) {
+        return Some("somebody who comes before it is passed over");
+    }
+    if is_fixed && mesh.promised(*id) == 0 { better(mesh, *id, session, place, left) } else { None }
+}
+
+/// Fixed workers are spread over nodes; then speed decides.
+fn better(
+    mesh: &Mesh,
+    id: SessionId,
+    session: &Session,
+    chosen: (NodeId, &Device),
+    left: &BTreeSet<NodeId>,
+) -> Option<&'static str> {
+    let mut crowd: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for worker in mesh.state.workers.values().filter(|worker| worker.session == id && worker.duty == Duty::Serving) {
+        *crowd.entry(worker.node).or_default() += 1;
+    }
+    let crowd = |node: NodeId| crowd.get(&node).copied().unwrap_or(0);
+    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
+    let others = mesh.places().filter(|(node, _)| *node != chosen.0 && !mesh.is_left(*node) && !left.contains(node));
+    let others: Vec<_> = others.filter(|place| mesh.fits(id, session, *place, warm)).collect();
+    if others.iter().any(|(node, _)| crowd(*node) < crowd(chosen.0)) {
+        return Some("another node has fewer of its session");
+    }
+    let mine = speeds(mesh, session, chosen.1);
+    let is_quicker = |(node, device): &(NodeId, &Device)| {
+        let theirs = speeds(mesh, session, device);
+        let slowest = theirs.iter().max().filter(|_| is_measured(mesh, session, *node, device));
+        let is_slower = slowest.is_some_and(|slowest| mine.iter().all(|speed| *speed > 2 * slowest));
+        crowd(*node) == crowd(chosen.0) && is_slower
+    };
+    others.iter().any(is_quicker).then_some("another place was measured to be more than twice as fast")
+}
+
+/// All measurements of the session's model on devices of this hardware, wherever they are.
+fn speeds(mesh: &Mesh, session: &Session, like: &Device) -> Vec<u64> {
+    let nodes = mesh.state.nodes.values();
+    let alike = nodes.flat_map(|node| {
+        let capability = &node.spec.capability;
+        let is_alike = |profile: &&Profile| {
+            let device = capability.devices.iter().find(|device| device.name == profile.device);
+            let same = profile.model == session.model && profile.target == session.spec.target;
+            let alike = |device: &Device| (device.kind, &device.hardware) == (like.kind, &like.hardware);
+            same && device.is_some_and(|device| alike(device) && runs(session, node, device))
+        };
+        capability.profiles.iter().filter(is_alike).map(|profile| profile.run_micros)
+    });
+    alike.collect()
+}
+
+/// Whether the session's model was measured on this very device.
+fn is_measured(mesh: &Mesh, session: &Session, node: NodeId, device: &Device) -> bool {
+    let node = mesh.state.nodes.get(&node);
+    let mut profiles = node.into_iter().flat_map(|node| &node.spec.capability.profiles);
+    profiles.any(|profile| {
+        let same = profile.model == session.model && profile.target == session.spec.target;
+        same && profile.device == device.name
+    })
+}
+
+/// Whether nothing is left to plan for.
+pub(in crate::control) fn at_rest(state: &State, now: Millis) -> Vec<String> {
+    rest::violations(&Mesh::of(state, now))
+}
