@@ -33,6 +33,8 @@ pub(super) struct Donor {
     pub(super) is_fixed: bool,
     /// So many of them.
     pub(super) most: u32,
+    /// Neighbours of the same turn are weighed together, worker by worker.
+    pub(super) turn: usize,
 }
 
 /// A worker that may have to leave, and what that would cost.
@@ -95,8 +97,11 @@ fn workers_of(cycle: &Cycle, donor: &Donor) -> Vec<Victim> {
 
 fn find_one(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Found> {
     let mut tried = 0;
-    for donor in donors.iter().filter(|donor| donor.most > 0) {
-        for victim in workers_of(cycle, donor) {
+    for turn in donors.chunk_by(|one, other| one.turn == other.turn) {
+        let able = turn.iter().filter(|donor| donor.most > 0);
+        let mut victims: Vec<Victim> = able.flat_map(|donor| workers_of(cycle, donor)).collect();
+        victims.sort_unstable();
+        for victim in victims {
             let slot = cycle.slot_of(victim.worker.0)?;
             for at in 0..cycle.places.slot(slot).devices.len() {
                 if fits_without(cycle, request, (slot, at), &[victim]) {

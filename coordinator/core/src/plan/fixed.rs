@@ -91,7 +91,7 @@ fn lent(cycle: &Cycle) -> Vec<Donor> {
     let donor = |(id, session): (&SessionId, &Session)| {
         let most = cycle.lent(*id, session);
         let (session, priority) = (*id, session.spec.priority);
-        (most > 0).then_some(Donor { session, priority, is_fixed: false, most })
+        (most > 0).then_some(Donor { session, priority, is_fixed: false, most, turn: usize::from(priority) * 2 })
     };
     sessions.filter_map(donor).collect()
 }
@@ -165,11 +165,12 @@ fn evict_for(cycle: &mut Cycle, request: &mut Request, lent: &[Donor]) -> bool {
     for (id, holder) in &cycle.state.sessions {
         if request.policy.may_evict(request.session, holder) {
             let most = cycle.serving(*id).min(holder.spec.fixed);
-            donors.push(Donor { session: *id, priority: holder.spec.priority, is_fixed: true, most });
+            let (priority, is_fixed) = (holder.spec.priority, true);
+            donors.push(Donor { session: *id, priority, is_fixed, most, turn: usize::from(priority) * 2 + 1 });
         }
     }
-    // Cheapest first: what is lent to a low priority; the newest session among equals.
-    donors.sort_unstable_by_key(|donor| (donor.priority, donor.is_fixed, core::cmp::Reverse(donor.session)));
+    // Cheapest first: what is lent to a low priority, then its fixed workers.
+    donors.sort_unstable_by_key(|donor| (donor.turn, core::cmp::Reverse(donor.session)));
     let why = |is_fixed: bool, by: SessionId| if is_fixed { Why::Preempted { by } } else { Why::Reclaimed { by } };
     !donors.is_empty() && evict::evict(cycle, request, &donors, why)
 }

@@ -115,12 +115,12 @@ fn exchange<'state>(
     let after = standing(cycle, id, session, 1);
     let richer = |standing: &&Standing| (standing.rank, standing.weighted) > (after.rank, after.weighted);
     let richest: Vec<Standing> = lent.iter().rev().take_while(richer).take(DONORS_MAX).copied().collect();
-    let donor = |standing: &Standing| {
+    let donor = |(turn, standing): (usize, &Standing)| {
         let holder = cycle.state.sessions.get(&standing.session).filter(|_| standing.session != id)?;
         let most = may_lose(cycle, standing.session, holder, after);
-        Some(Donor { session: standing.session, priority: holder.spec.priority, is_fixed: false, most })
+        Some(Donor { session: standing.session, priority: holder.spec.priority, is_fixed: false, most, turn })
     };
-    let donors: Vec<Donor> = richest.iter().filter_map(donor).collect();
+    let donors: Vec<Donor> = richest.iter().enumerate().filter_map(donor).collect();
     if donors.is_empty() {
         return false;
     }
