@@ -112,8 +112,8 @@ pub struct Planner {
 impl Planner {
     /// What should change now, at most so many changes; the rest follows in the next cycle.
     ///
-    /// Applying the plan and planning again at the same time gives an empty plan (a fixed point), as long as all of it fits
-    /// in one plan.
+    /// Applying the plan and planning again at the same time comes to rest (a fixed point): most often at once, and within a
+    /// few rounds where a change gives somebody who was looked at before a reason to move.
     pub fn plan(&mut self, state: &State, now: Millis, changes_max: usize) -> Plan {
         // 1. What changed since the last cycle?
         self.places.follow(state);
