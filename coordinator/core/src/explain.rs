@@ -160,13 +160,13 @@ pub fn forecast(state: &State, now: Millis, spec: &SessionSpec) -> Result<Foreca
     let session = trial.last_session;
     let plan = Planner::default().plan(&trial, now, usize::MAX);
     let starts = plan.starts().filter(|placement| placement.session == session).cloned().collect();
-    let victims = plan.changes.iter().filter_map(|change| victim(&trial, now, session, change)).collect();
+    let victims = plan.changes.iter().filter_map(|change| victim(&trial, session, change)).collect();
     let explanation = explain(&trial, now, session, None).ok_or(Refusal::NoSession(session))?;
     Ok(Forecast { session, starts, victims, explanation })
 }
 
-fn victim(state: &State, now: Millis, of: SessionId, change: &Change) -> Option<Victim> {
-    let Change::Leave { worker: id, until, why } = change else { return None };
+fn victim(state: &State, of: SessionId, change: &Change) -> Option<Victim> {
+    let Change::Leave { worker: id, why } = change else { return None };
     let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return None };
     let worker = state.workers.get(id).filter(|_| *by == of)?;
     Some(Victim {
@@ -175,6 +175,6 @@ fn victim(state: &State, now: Millis, of: SessionId, change: &Change) -> Option<
         node: worker.node,
         device: worker.device.clone(),
         why: *why,
-        grace: until.since(now),
+        grace: state.grace_of(worker),
     })
 }

@@ -137,25 +137,19 @@ impl DeviceHealth {
     }
 }
 
-/// Whether a point in time has come. One that lies further ahead than it can have been set was stamped by a leader whose
-/// clock was wrong; without this, it would hold until that day.
-pub(crate) fn is_over(until: Millis, now: Millis, length: Millis) -> bool {
-    until <= now || until.since(now) > length + crate::session::HOLD_OFF
-}
-
 /// The longest rest.
 pub(crate) const REST_MAX: Millis = Millis(REST.0 << REST_DOUBLINGS_MAX);
 
 /// The first change that time calls for; the leader's.
 pub fn next_command(state: &State, now: Millis) -> Option<Command> {
     ailing(state).find_map(|(node, device, health)| match &health.phase {
-        Phase::Quarantined { until, .. } if is_over(*until, now, REST_MAX) => {
+        Phase::Quarantined { until, .. } if until.has_come(now, REST_MAX) => {
             Some(Command::DeviceTest { node, device: device.clone() })
         }
-        Phase::Testing { since, .. } if is_over(*since + TEST_TIME_MAX, now, TEST_TIME_MAX) => {
+        Phase::Testing { since, .. } if (*since + TEST_TIME_MAX).has_come(now, TEST_TIME_MAX) => {
             Some(Command::DeviceTest { node, device: device.clone() })
         }
-        Phase::Probation { until } if is_over(*until, now, PROBATION) => {
+        Phase::Probation { until } if until.has_come(now, PROBATION) => {
             Some(Command::DeviceTrust { node, device: device.clone() })
         }
         _ => None,

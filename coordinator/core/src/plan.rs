@@ -52,12 +52,10 @@ pub struct Plan {
 pub enum Change {
     /// A worker goes now: its time to leave is over, or its room is needed and it is only kept warm.
     Stop(WorkerId),
-    /// A worker that serves has to leave.
+    /// A worker that serves has to leave, at the latest when its session's grace is over.
     Leave {
         /// Which.
         worker: WorkerId,
-        /// At the latest then, since the Unix epoch.
-        until: Millis,
         /// Why.
         why: Why,
     },

@@ -13,7 +13,7 @@ use crate::model::{ModelQuery, ModelRef};
 use crate::plan::STARVES_AFTER;
 use crate::policy::PolicyName;
 use crate::resources::{AMOUNT_MAX, Resources};
-use crate::time::Millis;
+use crate::time::{CLOCKS_DIFFER_MAX, Millis};
 
 /// The most workers one session may ask for.
 pub const WORKERS_MAX: u32 = 4096;
@@ -190,7 +190,7 @@ impl Session {
     /// lies further ahead than clocks may reasonably differ was stamped by a leader whose clock was wrong, and says nothing.
     pub fn starves_from(&self, now: Millis) -> Option<Millis> {
         let since = self.lacking_since?;
-        Some(if since.since(now) > HOLD_OFF { now } else { since + STARVES_AFTER })
+        Some(if since.since(now) > CLOCKS_DIFFER_MAX { now } else { since + STARVES_AFTER })
     }
 
     /// How many workers it should have, where there is room: the fixed ones, and what its tasks could keep busy.
@@ -227,7 +227,7 @@ impl Failure {
     /// Whether the node is passed over now. A failure that lies further ahead than a clock may reasonably differ was
     /// stamped by a leader whose clock was wrong; without this, it would bar the node until that day.
     pub fn holds(&self, now: Millis) -> bool {
-        self.until() > now && self.at.since(now) <= HOLD_OFF
+        self.until() > now && self.at.since(now) <= CLOCKS_DIFFER_MAX
     }
 
     /// Until when the node is passed over.

@@ -95,6 +95,17 @@ impl State {
         ids.filter_map(|id| Some((id, self.workers.get(&id)?)))
     }
 
+    /// Workers whose time to leave is over, the first to go first.
+    pub fn overdue(&self, now: Millis) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let leaving = self.named(self.index.leaving().map(|(_, id)| id));
+        leaving.filter(move |(_, worker)| worker.is_overdue(now, self.grace_of(worker)))
+    }
+
+    /// How long a worker that has to leave may go on.
+    pub(crate) fn grace_of(&self, worker: &Worker) -> Millis {
+        self.sessions.get(&worker.session).map_or(Millis(0), |session| session.spec.grace)
+    }
+
     /// What the workers planned on a node take of it.
     pub fn used_on(&self, node: NodeId) -> Resources {
         self.index.node(node).map(|held| held.used().clone()).unwrap_or_default()

@@ -11,7 +11,17 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
+/// By so much the clocks of two leaders may reasonably differ. What was stamped further ahead than that, comes from a leader
+/// whose clock was wrong: a board without a battery for it, say. Taken at its word, it would hold until that day.
+pub const CLOCKS_DIFFER_MAX: Millis = Millis(5_000);
+
 impl Millis {
+    /// Whether a point that was set at most so far ahead has come; also where a wrong clock has set it.
+    #[must_use]
+    pub fn has_come(self, now: Self, ahead_max: Self) -> bool {
+        self <= now || self.since(now) > ahead_max + CLOCKS_DIFFER_MAX
+    }
+
     /// The length from `earlier` to this point; zero where `earlier` is later, as clocks may step back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {

@@ -101,6 +101,15 @@ impl Worker {
         self.duty == Duty::Serving
     }
 
+    /// Whether it has to go now, where its session gives so much grace. A drain may take as long as it takes.
+    pub fn is_overdue(&self, now: Millis, grace: Millis) -> bool {
+        match &self.duty {
+            Duty::Leaving { until, why: Why::Drained } => *until <= now,
+            Duty::Leaving { until, .. } => until.has_come(now, grace),
+            Duty::Serving | Duty::Warm => false,
+        }
+    }
+
     /// Whether a gateway may send it tasks.
     pub fn takes_tasks(&self) -> bool {
         self.serves() && self.status == WorkerStatus::Ready

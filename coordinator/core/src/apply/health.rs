@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::apply::{note_lacking, shorten, workers};
 use crate::command::Refusal;
 use crate::event::Event;
-use crate::health::{Author, Block, DeviceReport, Ending, FAULTS_MAX, PROBATION, Phase, REST_MAX, is_over};
+use crate::health::{Author, Block, DeviceReport, Ending, FAULTS_MAX, PROBATION, Phase, REST_MAX};
 use crate::ids::{NodeId, SessionId, WorkerId};
 use crate::state::{Node, State};
 use crate::time::Millis;
@@ -136,7 +136,7 @@ fn quarantine(state: &mut State, at: Millis, id: NodeId, device: &str, reason: &
 pub(super) fn device_test(state: &mut State, at: Millis, id: NodeId, device: &str) -> Result<Vec<Event>, Refusal> {
     let node = node_with(state, id, Some(device))?;
     let reason = match node.devices.get(device).map(|health| &health.phase) {
-        Some(Phase::Quarantined { until, reason }) if is_over(*until, at, REST_MAX) => reason.clone(),
+        Some(Phase::Quarantined { until, reason }) if until.has_come(at, REST_MAX) => reason.clone(),
         Some(Phase::Testing { reason, .. }) => reason.clone(),
         _ => return Err(Refusal::WrongPhase),
     };
@@ -148,7 +148,7 @@ pub(super) fn device_test(state: &mut State, at: Millis, id: NodeId, device: &st
 pub(super) fn device_trust(state: &mut State, at: Millis, id: NodeId, device: &str) -> Result<Vec<Event>, Refusal> {
     let node = node_with(state, id, Some(device))?;
     match node.devices.get_mut(device) {
-        Some(health) if matches!(health.phase, Phase::Probation { until } if is_over(until, at, PROBATION)) => {
+        Some(health) if matches!(health.phase, Phase::Probation { until } if until.has_come(at, PROBATION)) => {
             health.phase = Phase::Sound;
             health.quarantines = 0;
         }

@@ -10,7 +10,6 @@ use crate::ids::WorkerId;
 use crate::plan::feasible::{self, Unfit};
 use crate::plan::{Change, Placement, Plan};
 use crate::resources::Resources;
-use crate::session::GRACE_MAX;
 use crate::state::State;
 use crate::time::Millis;
 use crate::worker::{Duty, Why, Worker, WorkerStatus};
@@ -31,7 +30,7 @@ pub(super) fn carry_out(state: &mut State, at: Millis, plan: &Plan) -> Vec<Event
 fn make(state: &mut State, at: Millis, change: &Change) -> Result<Option<Event>, Unfit> {
     match change {
         Change::Stop(worker) => stop(state, at, *worker),
-        Change::Leave { worker, until, why } => leave(state, at, *worker, *until, *why).map(Some),
+        Change::Leave { worker, why } => leave(state, at, *worker, *why).map(Some),
         Change::Return(worker) => {
             expect(state, *worker, Worker::serves)?;
             set_duty(state, at, *worker, Duty::Warm);
@@ -50,12 +49,8 @@ fn expect(state: &State, id: WorkerId, is_so: impl FnOnce(&Worker) -> bool) -> R
 
 /// Whoever serves is not stopped: it is asked to leave first.
 fn stop(state: &mut State, at: Millis, id: WorkerId) -> Result<Option<Event>, Unfit> {
-    let is_done = |duty: &Duty| match duty {
-        Duty::Serving => false,
-        Duty::Warm => true,
-        Duty::Leaving { until, .. } => *until <= at,
-    };
-    let worker = expect(state, id, |worker| is_done(&worker.duty))?;
+    let is_done = |worker: &Worker| worker.duty == Duty::Warm || worker.is_overdue(at, state.grace_of(worker));
+    let worker = expect(state, id, is_done)?;
     let reason = match &worker.duty {
         Duty::Leaving { why, .. } => why.to_string(),
         Duty::Serving | Duty::Warm => "it was only kept warm, and the room is needed".into(),
@@ -63,9 +58,9 @@ fn stop(state: &mut State, at: Millis, id: WorkerId) -> Result<Option<Event>, Un
     Ok(workers::remove(state, at, id, &reason))
 }
 
-fn leave(state: &mut State, at: Millis, id: WorkerId, until: Millis, why: Why) -> Result<Event, Unfit> {
-    expect(state, id, Worker::serves)?;
-    let until = until.min(at + GRACE_MAX);
+fn leave(state: &mut State, at: Millis, id: WorkerId, why: Why) -> Result<Event, Unfit> {
+    let grace = state.grace_of(expect(state, id, Worker::serves)?);
+    let until = at + grace;
     set_duty(state, at, id, Duty::Leaving { until, why });
     if let (Why::Preempted { .. }, Some(worker)) = (why, state.workers.get(&id))
         && let Some(session) = state.sessions.get_mut(&worker.session)

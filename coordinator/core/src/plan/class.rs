@@ -34,8 +34,9 @@ pub(super) struct Kind {
 pub(super) struct Key {
     pub(super) heat: Heat,
     pub(super) probation: bool,
-    /// In thousandths, of the scarcest dimension.
-    pub(super) load: u16,
+    /// In steps of a twentieth, of the scarcest dimension: a place moves in its class when that changes, not with every
+    /// worker.
+    pub(super) load: u8,
     pub(super) node: NodeId,
     pub(super) device: usize,
     /// Where the node is kept.
@@ -77,15 +78,27 @@ impl Class {
         Self { kind, places: BTreeSet::new(), loaded: BTreeMap::new(), speeds: BTreeMap::new(), hopeless: Vec::new() }
     }
 
+    /// A place, with these models loaded, has this key.
     pub(super) fn enter(&mut self, key: Key, models: impl Iterator<Item = usize>) {
         self.places.insert(key);
+        self.load(key, models);
+    }
+
+    /// A place, on whose node these models were loaded, had this key.
+    pub(super) fn leave(&mut self, key: &Key, models: impl Iterator<Item = usize>) {
+        self.places.remove(key);
+        self.unload(key, models);
+    }
+
+    /// Models are loaded at a place.
+    pub(super) fn load(&mut self, key: Key, models: impl Iterator<Item = usize>) {
         for model in models {
             self.loaded.entry(model).or_default().insert(key);
         }
     }
 
-    pub(super) fn leave(&mut self, key: &Key, models: impl Iterator<Item = usize>) {
-        self.places.remove(key);
+    /// Models are no longer loaded at a place.
+    pub(super) fn unload(&mut self, key: &Key, models: impl Iterator<Item = usize>) {
         for model in models {
             if let Some(places) = self.loaded.get_mut(&model) {
                 places.remove(key);

@@ -7,6 +7,7 @@ use crate::ids::{SessionId, WorkerId};
 use crate::plan::places::{Part, Places, Slot};
 use crate::plan::request::Request;
 use crate::plan::{Change, Placement};
+use crate::policy::{self, Turn};
 use crate::resources::Resources;
 use crate::session::Session;
 use crate::state::State;
@@ -140,11 +141,10 @@ impl<'cycle> Cycle<'cycle> {
     /// A worker has to leave for a session.
     pub(super) fn evict(&mut self, spot: Spot, worker: WorkerId, why: Why, by: SessionId) {
         let Some(known) = self.state.workers.get(&worker) else { return };
-        let grace = self.state.sessions.get(&known.session).map_or(Millis(0), |session| session.spec.grace);
         self.places.change(spot.0, |slot| slot.set_part(worker, Part::Leaving(Some(by))));
         self.gain(known.session, -1);
         self.leaving_for.entry(by).or_default().push(spot);
-        self.changes.push(Change::Leave { worker, until: self.now + grace, why });
+        self.changes.push(Change::Leave { worker, why });
     }
 
     /// Places that others leave: first those where they leave for this session, then some of the rest, of which whoever
@@ -155,7 +155,7 @@ impl<'cycle> Cycle<'cycle> {
         own.chain(rest).chain(&self.leaving).take(LEFT_PLACES_MAX).copied().collect()
     }
 
-    /// Places that others leave for a session.
+    /// Places that others leave for a session, each as often as somebody leaves it.
     pub(super) fn left_for(&self, id: SessionId) -> Vec<Spot> {
         self.leaving_for.get(&id).into_iter().flatten().take(LEFT_PLACES_MAX).copied().collect()
     }
@@ -167,9 +167,13 @@ impl<'cycle> Cycle<'cycle> {
         self.leaving_for.contains_key(&id) || has_warm()
     }
 
-    /// Those for whom others leave.
-    pub(super) fn expected(&self) -> Vec<SessionId> {
-        self.leaving_for.keys().copied().collect()
+    /// Those for whom others leave, in the order of the mesh's policy.
+    pub(super) fn expected(&self) -> Vec<(Turn, &'cycle Session)> {
+        let policy = self.state.policy.policy();
+        let sessions = self.leaving_for.keys().filter_map(|id| Some((*id, self.state.sessions.get(id)?)));
+        let mut expected: Vec<_> = sessions.map(|(id, session)| (policy::turn(policy, id, session), session)).collect();
+        expected.sort_unstable_by_key(|(turn, _)| *turn);
+        expected
     }
 
     /// Room that is being left for a session is nobody else's before it has had its turn.

@@ -56,33 +56,32 @@ pub(super) fn fill(cycle: &mut Cycle) {
 
 /// Room that others leave for a session is kept for it until it has its turn, as much as it wants.
 pub(super) fn keep_for(cycle: &mut Cycle, wants: impl Fn(&Cycle, SessionId, &Session) -> u32, is_fixed: bool) {
-    for id in cycle.expected() {
-        if let Some(session) = cycle.state.sessions.get(&id) {
-            let count = wants(cycle, id, session);
-            keep(cycle, id, session, count, is_fixed);
+    for (turn, session) in cycle.expected() {
+        let count = wants(cycle, turn.session, session);
+        if count > 0 {
+            let request = Request::new(cycle, turn.session, session, is_fixed);
+            keep(cycle, &request, count);
         }
     }
 }
 
 /// As [`keep_for`], for one session.
-pub(super) fn keep<'state>(
-    cycle: &mut Cycle<'state>,
-    id: SessionId,
-    session: &'state Session,
-    count: u32,
-    is_fixed: bool,
-) {
-    if count == 0 {
-        return;
+pub(super) fn keep(cycle: &mut Cycle, request: &Request, count: u32) {
+    let left = cycle.left_for(request.id);
+    // Whoever leaves makes room for one at most: what else is free there is nobody's yet. But what was left for a fixed
+    // worker before may be what that one waits with for the rest.
+    let most = if request.is_fixed { count as usize } else { left.len().min(count as usize) };
+    for _ in 0..most {
+        let Some(spot) = first_left(cycle, request, &left) else { return };
+        cycle.keep(spot, request);
     }
-    let request = Request::new(cycle, id, session, is_fixed);
-    for _ in 0..count {
-        let left = cycle.left_for(id);
-        let places = &cycle.places;
-        let spots = left.iter().flat_map(|(slot, _)| (0..places.slot(*slot).devices.len()).map(move |at| (*slot, at)));
-        let Some(spot) = spots.into_iter().find(|spot| will_fit(cycle, &request, *spot)) else { return };
-        cycle.keep(spot, &request);
-    }
+}
+
+/// The first of these places, or of others on the same nodes, where the session fits once all that leave are gone.
+fn first_left(cycle: &Cycle, request: &Request, left: &[Spot]) -> Option<Spot> {
+    let places = &cycle.places;
+    let mut spots = left.iter().flat_map(|(slot, _)| (0..places.slot(*slot).devices.len()).map(move |at| (*slot, at)));
+    spots.find(|spot| will_fit(cycle, request, *spot))
 }
 
 /// What is lent to anybody: the workers beyond the fixed ones.
@@ -123,9 +122,7 @@ pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
         return !cycle.is_cut();
     }
     let left = cycle.left_places(request.id);
-    let places = &cycle.places;
-    let spots = left.iter().flat_map(|(slot, _)| (0..places.slot(*slot).devices.len()).map(move |at| (*slot, at)));
-    let Some(spot) = spots.into_iter().find(|spot| will_fit(cycle, request, *spot)) else { return false };
+    let Some(spot) = first_left(cycle, request, &left) else { return false };
     cycle.claim(spot, request);
     true
 }

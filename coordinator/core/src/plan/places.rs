@@ -39,6 +39,8 @@ pub(super) struct Slot {
     pub(super) occupants: Vec<Occupant>,
     /// How many occupants have each model loaded.
     models: BTreeMap<usize, u32>,
+    /// Models that came or went since the node was last put in its place.
+    touched: Vec<usize>,
     profiles: Vec<(usize, ModelRef, String, u64)>,
 }
 
@@ -228,7 +230,6 @@ impl Places {
 
     /// Tries a change on one node.
     pub(super) fn change<T>(&mut self, number: usize, change: impl FnOnce(&mut Slot) -> T) -> T {
-        self.unlist(number);
         let slot = &mut self.slots[number];
         slot.revision = None;
         let result = change(slot);
@@ -246,17 +247,33 @@ impl Places {
         }
     }
 
+    /// Puts the devices of a node where they belong in their classes. One whose place in the order is what it was is moved
+    /// only where models came or went.
     fn list(&mut self, number: usize) {
         let Self { slots, classes, .. } = self;
         let slot = &mut slots[number];
+        let touched = core::mem::take(&mut slot.touched);
         let node_load = load(&slot.room, &slot.offers);
         for (at, device) in slot.devices.iter_mut().enumerate().filter(|(_, device)| device.is_usable) {
             let load = node_load.max(load(&device.room, &device.offers));
             let (heat, probation) = (device.heat, device.probation);
             let key = Key { heat, probation, load, node: slot.node, device: at, slot: number };
-            device.key = Some(key);
-            classes[device.class].enter(key, slot.models.keys().copied());
-            classes[device.class].has_room(&slot.room, &device.room);
+            let class = &mut classes[device.class];
+            let (gone, come): (Vec<usize>, Vec<usize>) =
+                touched.iter().partition(|model| !slot.models.contains_key(model));
+            match device.key.replace(key) {
+                Some(known) if known == key => {
+                    class.unload(&key, gone.into_iter());
+                    class.load(key, come.into_iter());
+                }
+                known => {
+                    if let Some(known) = known {
+                        class.leave(&known, slot.models.keys().copied().chain(gone));
+                    }
+                    class.enter(key, slot.models.keys().copied());
+                }
+            }
+            class.has_room(&slot.room, &device.room);
         }
     }
 }
@@ -280,6 +297,7 @@ impl Slot {
             devices: Vec::new(),
             occupants: Vec::new(),
             models: BTreeMap::new(),
+            touched: Vec::new(),
             profiles: Vec::new(),
         }
     }
@@ -342,6 +360,7 @@ impl Slot {
             *count -= 1;
             if *count == 0 {
                 self.models.remove(&occupant.model);
+                self.touched.push(occupant.model);
             }
         }
         occupant
@@ -349,7 +368,11 @@ impl Slot {
 
     fn enter(&mut self, occupant: Occupant) {
         self.account(&occupant, Resources::subtract);
-        *self.models.entry(occupant.model).or_default() += 1;
+        let count = self.models.entry(occupant.model).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.touched.push(occupant.model);
+        }
         self.occupants.push(occupant);
     }
 
@@ -366,7 +389,8 @@ impl Slot {
     }
 }
 
-fn load(room: &Resources, offers: &Resources) -> u16 {
-    let taken = offers.minus(room).dominant_share(offers) * 1_000 / WHOLE;
-    u16::try_from(taken).unwrap_or(u16::MAX)
+/// How much is taken, in twentieths.
+fn load(room: &Resources, offers: &Resources) -> u8 {
+    let taken = offers.minus(room).dominant_share(offers) * 20 / WHOLE;
+    u8::try_from(taken).unwrap_or(20)
 }

@@ -9,9 +9,7 @@ use crate::worker::{Duty, Worker};
 
 /// Workers whose time to leave is over go.
 pub(super) fn end_leaving(cycle: &mut Cycle) {
-    let due: Vec<WorkerId> =
-        cycle.state.index().leaving().take_while(|(until, _)| *until <= cycle.now).map(|(_, id)| id).collect();
-    for worker in due {
+    for (worker, _) in cycle.state.overdue(cycle.now) {
         if !cycle.has_space(1) {
             return;
         }

@@ -126,10 +126,14 @@ impl<'state> Request<'state> {
         let mut best: Option<(i64, bool, Key)> = None;
         let mut candidates = 0;
         for (is_loaded, key) in loaded.chain(all) {
+            // The nodes that it has already come last, and are not looked at any closer here.
+            if self.is_fixed && self.own.contains_key(&key.slot) {
+                is_hopeless = false;
+                continue;
+            }
             match self.fits_now(cycle, (key.slot, key.device)) {
                 Err(Misfit::Room) => {}
                 Err(Misfit::Other(_)) => is_hopeless = false,
-                Ok(()) if self.is_fixed && self.own.contains_key(&key.slot) => is_hopeless = false,
                 Ok(()) => {
                     is_hopeless = false;
                     let Some(score) = self.score(cycle, (key.slot, key.device)) else {

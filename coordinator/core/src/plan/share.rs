@@ -3,7 +3,7 @@
 //! A session's dominant share is the largest part, over all dimensions, that its spare workers take of the mesh; divided by
 //! its `share`, it is what sessions are compared by. Whoever has least gets one worker more, until nobody can be given one.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::ids::SessionId;
@@ -40,22 +40,40 @@ pub(super) fn share_out(cycle: &mut Cycle) {
     let mut lent: BTreeSet<Standing> = lent.map(|(id, session)| standing(cycle, *id, session, 0)).collect();
     // Needs for which there is no room anywhere, by target: the needs of a mesh come in few sizes.
     let mut full: Vec<(&str, &Resources)> = Vec::new();
+    let mut requests = Requests::default();
     while let Some(first) = hungry.pop_first() {
         let Some(session) = state.sessions.get(&first.session).filter(|_| !cycle.is_cut()) else { return };
         let id = first.session;
         cycle.release(id);
         let before = standing(cycle, id, session, 0);
-        if take(cycle, id, session, &mut full) || exchange(cycle, id, session, &mut lent) {
+        let is_full = is_known_full(&full, session) && !cycle.may_get_back(id);
+        let mut taken = false;
+        if !is_full {
+            let request = requests.of(cycle, id, session);
+            taken = take(cycle, request, &mut full);
+        }
+        if taken || exchange(cycle, id, session, &mut requests, &mut lent) {
             lent.remove(&before);
             if cycle.lent(id, session) > 0 {
                 lent.insert(standing(cycle, id, session, 0));
             }
-            if competes(cycle, id, session) {
+            let more = wants(cycle, id, session);
+            if more > 0 {
                 hungry.insert(standing(cycle, id, session, 1));
-                let more = wants(cycle, id, session);
-                fixed::keep(cycle, id, session, more, false);
+                let request = requests.of(cycle, id, session);
+                fixed::keep(cycle, request, more);
             }
         }
+    }
+}
+
+/// The searches of this cycle: a session comes back for each worker, and what its search is made of stays the same.
+#[derive(Default)]
+struct Requests<'state>(BTreeMap<SessionId, Request<'state>>);
+
+impl<'state> Requests<'state> {
+    fn of(&mut self, cycle: &mut Cycle<'state>, id: SessionId, session: &'state Session) -> &mut Request<'state> {
+        self.0.entry(id).or_insert_with(|| Request::new(cycle, id, session, false))
     }
 }
 
@@ -70,22 +88,20 @@ fn competes(cycle: &Cycle, id: SessionId, session: &Session) -> bool {
     session.spec.share > 0 && serving >= session.spec.fixed && serving < session.target()
 }
 
+/// Whether it is known that there is no room for one anywhere.
+fn is_known_full(full: &[(&str, &Resources)], session: &Session) -> bool {
+    full.iter().any(|(target, need)| *target == session.spec.target && need.fits(&session.reserved))
+}
+
 /// One worker more without anybody leaving; whether there was one.
 fn take<'state>(
     cycle: &mut Cycle<'state>,
-    id: SessionId,
-    session: &'state Session,
+    request: &mut Request<'state>,
     full: &mut Vec<(&'state str, &'state Resources)>,
 ) -> bool {
-    let target = session.spec.target.as_str();
-    let is_full = full.iter().any(|(known, need)| *known == target && need.fits(&session.reserved));
-    if is_full && !cycle.may_get_back(id) {
-        return false;
-    }
-    let mut request = Request::new(cycle, id, session, false);
-    let taken = fixed::take_one(cycle, &mut request);
-    if !taken && is_hopeless(cycle, &request) {
-        full.push((target, &session.reserved));
+    let taken = fixed::take_one(cycle, request);
+    if !taken && is_hopeless(cycle, request) {
+        full.push((request.session.spec.target.as_str(), &request.session.reserved));
     }
     taken
 }
@@ -110,6 +126,7 @@ fn exchange<'state>(
     cycle: &mut Cycle<'state>,
     id: SessionId,
     session: &'state Session,
+    requests: &mut Requests<'state>,
     lent: &mut BTreeSet<Standing>,
 ) -> bool {
     let after = standing(cycle, id, session, 1);
@@ -124,8 +141,8 @@ fn exchange<'state>(
     if donors.is_empty() {
         return false;
     }
-    let mut request = Request::new(cycle, id, session, false);
-    let taken = evict::evict(cycle, &mut request, &donors, |_, by| Why::Reclaimed { by });
+    let request = requests.of(cycle, id, session);
+    let taken = evict::evict(cycle, request, &donors, |_, by| Why::Reclaimed { by });
     for old in richest.iter().filter(|_| taken) {
         lent.remove(old);
         if let Some(holder) = cycle.state.sessions.get(&old.session)

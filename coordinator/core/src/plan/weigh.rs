@@ -76,6 +76,6 @@ fn score(cycle: &Cycle, request: &Request, spot: Spot, key: Key) -> Score {
         warm: slot.has_loaded(request.model),
         heat: key.heat,
         probation: key.probation,
-        load_percent: u8::try_from(key.load / 10).unwrap_or(100),
+        load_percent: key.load * 5,
     }
 }

@@ -121,7 +121,7 @@ fn a_plan() -> impl Strategy<Value = Plan> {
         2 => a_worker().prop_map(Change::Return),
         2 => a_worker().prop_map(Change::Revive),
         1 => (a_worker(), resources()).prop_map(|(worker, need)| Change::Resize { worker, need }),
-        2 => (a_worker(), any::<u64>(), why).prop_map(|(worker, until, why)| Change::Leave { worker, until: Millis(until), why }),
+        2 => (a_worker(), why).prop_map(|(worker, why)| Change::Leave { worker, why }),
     ];
     prop::collection::vec(change, 0..12).prop_map(|changes| Plan { changes })
 }

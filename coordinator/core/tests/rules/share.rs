@@ -52,7 +52,7 @@ fn a_higher_priority_takes_the_place_of_the_cheapest_and_gives_it_time() {
     let policy = Some(PolicyName::Preemptive);
     let high = mesh.open(SessionSpec { priority: 90, policy, ..session(1) });
     let until = Millis(mesh.now.0 + 3_000);
-    let leaves = Change::Leave { worker: WorkerId(1), until, why: Why::Preempted { by: high } };
+    let leaves = Change::Leave { worker: WorkerId(1), why: Why::Preempted { by: high } };
     assert_eq!(mesh.changes(), [leaves]);
     assert_eq!(mesh.changes(), [], "there is nothing to do but wait");
     mesh.now = until;

@@ -83,8 +83,7 @@ impl World {
     }
 
     fn random_plan(&mut self) {
-        let (nodes, now) = (self.machines.len() as u64, self.epoch(NodeId(1)));
-        let plan = plan::plan(&mut self.chance, nodes, &self.state, now);
+        let plan = plan::plan(&mut self.chance, self.machines.len() as u64, &self.state);
         self.say("plan_random", |_| Command::Plan(plan));
     }
 

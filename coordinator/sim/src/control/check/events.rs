@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use skein_core::plan::Change;
 use skein_core::worker::{Duty, Why, Worker};
-use skein_core::{Command, Entry, Event, SessionId, State, WorkerId};
+use skein_core::{Command, Entry, Event, Millis, SessionId, State, WorkerId};
 
-use super::mesh::may_serve;
+use super::mesh::{has_no_time_left, may_serve};
 
 /// What the state held before an entry.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(in crate::control) struct Before {
 pub(in crate::control) fn violations(before: &Before, state: &State, entry: &Entry, events: &[Event]) -> Vec<String> {
     let mut found = Vec::new();
     told(before, state, events, &mut found);
+    given_time(state, entry, events, &mut found);
     stopped(before, state, entry, &mut found);
     evicted(before, state, entry, events, &mut found);
     if let Command::WorkerReport { node, worker, .. } = &entry.command {
@@ -120,10 +121,10 @@ fn stopped(before: &Before, state: &State, entry: &Entry, found: &mut Vec<String
         let is_done = match worker.duty {
             Duty::Serving => false,
             Duty::Warm => true,
-            Duty::Leaving { until, .. } => until <= entry.at,
+            Duty::Leaving { .. } => has_no_time_left(state, worker, entry.at),
         };
         let told_at_once = matches!(&entry.command, Command::Plan(plan) if plan.changes.iter().any(|change| match change {
-            Change::Leave { worker, until, .. } => worker == id && *until <= entry.at,
+            Change::Leave { worker: told, .. } => told == id && grace(state, worker) == Millis(0),
             Change::Return(worker) => worker == id,
             _ => false,
         }));
@@ -131,6 +132,22 @@ fn stopped(before: &Before, state: &State, entry: &Entry, found: &mut Vec<String
             found.push(format!("worker {id} was ended, and was {:?}", worker.duty));
         }
     }
+}
+
+/// Whoever has to leave by a plan has the time that its session asked for.
+fn given_time(state: &State, entry: &Entry, events: &[Event], found: &mut Vec<String>) {
+    for event in events.iter().filter(|_| matches!(entry.command, Command::Plan(_))) {
+        if let Event::WorkerLeaving { worker: id, until, .. } = event
+            && let Some(worker) = state.workers.get(id)
+            && *until != entry.at + grace(state, worker)
+        {
+            found.push(format!("worker {id} gets another grace than its session asked for"));
+        }
+    }
+}
+
+fn grace(state: &State, worker: &Worker) -> Millis {
+    state.sessions.get(&worker.session).map_or(Millis(0), |session| session.spec.grace)
 }
 
 fn fresh(state: &State, entry: &Entry, id: WorkerId, worker: &Worker, found: &mut Vec<String>) {

@@ -271,3 +271,14 @@ pub(crate) fn runs(session: &Session, node: &Node, device: &Device) -> bool {
     };
     suits && node.spec.capability.targets.iter().any(|known| known == target)
 }
+
+/// Whether a worker that has to leave has no time left: also where a leader whose clock was wrong gave it more than its
+/// session does.
+pub(crate) fn has_no_time_left(state: &State, worker: &Worker, now: Millis) -> bool {
+    let grace = state.sessions.get(&worker.session).map_or(0, |session| session.spec.grace.0);
+    match worker.duty {
+        Duty::Leaving { until, why: Why::Drained } => until <= now,
+        Duty::Leaving { until, .. } => until <= now || until.0 > now.0 + grace + AHEAD_MAX,
+        _ => false,
+    }
+}

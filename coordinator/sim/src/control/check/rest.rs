@@ -11,7 +11,7 @@ use skein_core::session::Session;
 use skein_core::worker::{Duty, Worker};
 use skein_core::{NodeId, SessionId, WorkerId};
 
-use super::mesh::{Mesh, rank, target};
+use super::mesh::{Mesh, has_no_time_left, rank, target};
 
 /// Comparing everybody with everybody is for meshes of the simulator's size.
 pub(crate) fn violations(mesh: &Mesh) -> Vec<String> {
@@ -37,7 +37,7 @@ fn nothing_is_due(mesh: &Mesh, found: &mut Vec<String>) {
     for (id, worker) in &mesh.state.workers {
         let Some(session) = mesh.state.sessions.get(&worker.session) else { continue };
         match worker.duty {
-            Duty::Leaving { until, .. } if until <= mesh.now => {
+            Duty::Leaving { until, .. } if has_no_time_left(mesh.state, worker, mesh.now) => {
                 found.push(format!("worker {id} should have left by {until}"));
             }
             Duty::Serving if worker.need != session.reserved && !mesh.is_left(worker.node) => {

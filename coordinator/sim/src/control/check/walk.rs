@@ -10,7 +10,7 @@ use skein_core::session::Session;
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Command, Entry, Event, Millis, NodeId, Resources, SessionId, State, WorkerId, apply};
 
-use super::mesh::{Mesh, rank, runs, target};
+use super::mesh::{Mesh, has_no_time_left, rank, runs, target};
 use super::{rest, victims};
 
 /// Carries out a plan, and says what is wrong with it.
@@ -24,7 +24,7 @@ pub(in crate::control) fn violations(state: &mut State, now: Millis, plan: &Plan
         let mesh = Mesh::of(state, now);
         let wrong = match change {
             Change::Stop(id) => stop(&mesh, *id, &plan.changes[at..]),
-            Change::Leave { worker, until, why } => leave(&mesh, *worker, *until, *why),
+            Change::Leave { worker, why } => leave(&mesh, *worker, *why),
             Change::Return(id) => give_back(&mesh, *id),
             Change::Revive(id) => wants(&mesh, mesh.state.workers.get(id).map(|worker| worker.session)),
             Change::Resize { worker, need } => resize(&mesh, *worker, need),
@@ -75,15 +75,12 @@ fn stop(mesh: &Mesh, id: WorkerId, rest: &[Change]) -> Option<&'static str> {
     match worker.duty {
         Duty::Serving => Some("it serves"),
         Duty::Warm => (!rest.iter().any(needs_room)).then_some("nobody needs its room"),
-        Duty::Leaving { until, .. } => (until > mesh.now).then_some("it has time left"),
+        Duty::Leaving { .. } => (!has_no_time_left(mesh.state, worker, mesh.now)).then_some("it has time left"),
     }
 }
 
-fn leave(mesh: &Mesh, id: WorkerId, until: Millis, why: Why) -> Option<&'static str> {
+fn leave(mesh: &Mesh, id: WorkerId, why: Why) -> Option<&'static str> {
     let Some((victim_id, victim, worker)) = serving(mesh, id) else { return Some("it does not serve") };
-    if until != mesh.now + victim.spec.grace {
-        return Some("it gets another grace than its session asked for");
-    }
     let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return Some("plans drain nobody") };
     let Some(taker) = mesh.state.sessions.get(&by).filter(|_| by != victim_id) else { return Some("for whom?") };
     let lacks = mesh.lacking(by, taker) > 0;

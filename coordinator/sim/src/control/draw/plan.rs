@@ -8,20 +8,19 @@ use skein_core::{Command, Millis, NodeId, SessionId, State, WorkerId};
 use super::{DEVICES, NOWHERE};
 use crate::chance::Chance;
 
-pub(in crate::control) fn plan(chance: &mut Chance, nodes: u64, state: &State, now: Millis) -> Plan {
+pub(in crate::control) fn plan(chance: &mut Chance, nodes: u64, state: &State) -> Plan {
     let count = if chance.percent(4) { 2_000 } else { chance.number(0..12) };
-    Plan { changes: (0..count).map(|_| change(chance, nodes, state, now)).collect() }
+    Plan { changes: (0..count).map(|_| change(chance, nodes, state)).collect() }
 }
 
-fn change(chance: &mut Chance, nodes: u64, state: &State, now: Millis) -> Change {
+fn change(chance: &mut Chance, nodes: u64, state: &State) -> Change {
     let worker = worker(chance, state);
     match chance.number(0..12) {
         0 => Change::Stop(worker),
         1 | 2 => {
             let by = session(chance, state);
             let why = chance.pick([Why::Preempted { by }, Why::Reclaimed { by }, Why::Drained]);
-            let until = chance.pick([Millis(0), now, now + Millis(3_000), Millis(u64::MAX)]).unwrap_or_default();
-            Change::Leave { worker, until, why: why.unwrap_or(Why::Drained) }
+            Change::Leave { worker, why: why.unwrap_or(Why::Drained) }
         }
         3 => Change::Return(worker),
         4 => Change::Revive(worker),
