@@ -25,6 +25,8 @@ pub(crate) struct Size {
     pub(crate) workers: u64,
     /// Tasks that wait, in all.
     pub(crate) tasks: u64,
+    /// Room, in percent of what is asked for.
+    pub(crate) room_percent: u64,
 }
 
 /// A mesh in which nothing is planned yet.
@@ -82,8 +84,7 @@ fn name(number: u64) -> String {
 
 /// Boards with a stick, boards with a small GPU, and boxes with two large ones, five to three to two.
 fn node(number: u64, size: Size) -> NodeSpec {
-    // Room for about a tenth more than is asked for.
-    let workers = (size.workers * 11 / 10).div_ceil(size.nodes);
+    let workers = (size.workers * size.room_percent / 100).div_ceil(size.nodes);
     let (hardware, parts, gpus) = match number % 10 {
         0..5 => ("Cortex-A72", 2, 1),
         5..8 => ("Cortex-A57", 4, 1),

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
-use skein_core::dispatch::{PRIORITY_DEFAULT, PRIORITY_MAX};
+use skein_core::session::{PRIORITY_DEFAULT, PRIORITY_MAX};
 use skein_core::{NodeId, Sequence, SessionId, WorkerId};
 use skein_targets::Class;
 use tokio::time::sleep;

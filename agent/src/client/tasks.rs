@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use skein_core::dispatch::ATTEMPTS_MAX;
 use skein_core::dispatch::ledger::Ledger;
-use skein_core::dispatch::{ATTEMPTS_MAX, PRIORITY_DEFAULT};
+use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -1,9 +1,10 @@
 //! What clients, gateways and workers' nodes say to each other about tasks. Pictures and tensors are payload.
 
 use serde::{Deserialize, Serialize};
+use skein_core::dispatch::TaskId;
 use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::ledger::Ledger;
-use skein_core::dispatch::{PRIORITY_DEFAULT, TaskId};
+use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{NodeId, Sequence, WorkerId};
 
 use crate::api::ApiError;

@@ -269,7 +269,7 @@ async fn read_all(
         };
         let job = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&ticket);
         let Some((task, attempt, listener)) = job else { return Some("it answered what it was not asked".into()) };
-        watch.answered(run_micros, result.is_ok());
+        watch.answered(run_micros, result.as_ref().err());
         listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
     }
 }

@@ -13,6 +13,7 @@ use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, Sequence, StreamId, WorkerId};
+use crate::session::PRIORITY_MAX;
 use crate::time::Millis;
 use choose::WorkerLoad;
 use events::{Events, TaskChange, TaskEvent};
@@ -34,10 +35,6 @@ pub mod reorder;
 pub mod retry;
 mod waiting;
 
-/// The highest priority a task can have; the lowest is 0.
-pub const PRIORITY_MAX: u8 = 100;
-/// The priority of a task whose client does not care: room above and below it.
-pub const PRIORITY_DEFAULT: u8 = 50;
 /// No task is sent more often, whatever comes between: far more than all retries and losses take, so that only workers which
 /// leave again and again lead here.
 pub const ATTEMPTS_MAX: u32 = 4096;

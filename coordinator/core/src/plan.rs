@@ -27,6 +27,7 @@ mod cycle;
 mod evict;
 pub mod feasible;
 mod fixed;
+mod needs;
 mod places;
 mod reconcile;
 mod request;

@@ -3,6 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use skein_core::dispatch::history::Fault;
+
 /// The eye on one worker, from its start to its end.
 #[derive(Debug)]
 pub(super) struct Watch(Mutex<Seen>);
@@ -29,6 +31,13 @@ pub struct Ended {
     pub last_fault: String,
 }
 
+impl Ended {
+    fn add_fault(&mut self, what: &str) {
+        self.faults = self.faults.saturating_add(1);
+        what.clone_into(&mut self.last_fault);
+    }
+}
+
 impl Watch {
     pub(super) fn new() -> Self {
         let seen = Seen { pid: None, under_way: 0, since: Instant::now(), ended: Ended::default() };
@@ -49,16 +58,20 @@ impl Watch {
         }
     }
 
-    /// The process answered an attempt; `well` where it did what it was asked. An error that it answered with says nothing
-    /// of the device: most often the input was bad.
-    pub(super) fn answered(&self, run_micros: u64, well: bool) {
+    /// The process answered an attempt, with what it was asked for or with a fault. A fault of the task says nothing of the
+    /// device.
+    pub(super) fn answered(&self, run_micros: u64, fault: Option<&Fault>) {
         let mut seen = self.seen();
         seen.under_way = seen.under_way.saturating_sub(1);
         // A worker does one thing after the other: the next one begins now.
         seen.since = Instant::now();
-        if well {
-            let (runs, micros) = (seen.ended.runs + 1, seen.ended.run_micros.saturating_add(run_micros));
-            seen.ended = Ended { runs, run_micros: micros, ..Ended::default() };
+        match fault {
+            None => {
+                let (runs, micros) = (seen.ended.runs + 1, seen.ended.run_micros.saturating_add(run_micros));
+                seen.ended = Ended { runs, run_micros: micros, ..Ended::default() };
+            }
+            Some(Fault::Place(reason)) => seen.ended.add_fault(reason),
+            Some(Fault::Task(_)) => {}
         }
     }
 
@@ -67,8 +80,7 @@ impl Watch {
         let mut seen = self.seen();
         seen.pid = None;
         if std::mem::take(&mut seen.under_way) > 0 {
-            seen.ended.faults = seen.ended.faults.saturating_add(1);
-            how.clone_into(&mut seen.ended.last_fault);
+            seen.ended.add_fault(how);
         }
     }
 
@@ -109,9 +121,9 @@ mod tests {
         watch.sent();
         watch.sent();
         assert_eq!(watch.idle_for(), Duration::ZERO);
-        watch.answered(100, true);
+        watch.answered(100, None);
         assert_eq!(watch.idle_for(), Duration::ZERO, "one is left");
-        watch.answered(300, true);
+        watch.answered(300, None);
         assert_eq!(watch.at_stake(), Duration::ZERO);
         assert_eq!(watch.take_ended(), Ended { runs: 2, run_micros: 400, ..Ended::default() });
         assert_eq!(watch.take_ended(), Ended::default());
@@ -123,11 +135,30 @@ mod tests {
         watch.died("signal 9");
         assert_eq!(watch.take_ended(), Ended::default());
         watch.sent();
-        watch.answered(0, false);
+        watch.answered(0, Some(&Fault::Task("no picture".into())));
         assert_eq!(watch.take_ended(), Ended::default(), "a bad picture is not the device's fault");
         watch.sent();
         watch.sent();
         watch.died("signal 9");
         assert_eq!(watch.take_ended(), Ended { faults: 1, last_fault: "signal 9".into(), ..Ended::default() });
+    }
+
+    #[test]
+    fn a_run_that_fails_on_the_device_is_a_fault_and_one_that_succeeds_ends_the_row() {
+        let watch = Watch::new();
+        let fails = || {
+            watch.sent();
+            watch.answered(0, Some(&Fault::Place("the driver is gone".into())));
+        };
+        fails();
+        fails();
+        assert_eq!(
+            watch.take_ended(),
+            Ended { faults: 2, last_fault: "the driver is gone".into(), ..Ended::default() }
+        );
+        fails();
+        watch.sent();
+        watch.answered(100, None);
+        assert_eq!(watch.take_ended(), Ended { runs: 1, run_micros: 100, ..Ended::default() });
     }
 }

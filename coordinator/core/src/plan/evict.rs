@@ -18,11 +18,11 @@ use crate::time::Millis;
 use crate::worker::Why;
 
 /// Workers that are tried alone. A mesh in which so many in a row will not do has no quick answer.
-const SINGLES_MAX: usize = 4_096;
-/// Nodes that are looked at for a set of several.
-const NODES_MAX: usize = 256;
-/// Workers of a node of which pairs are tried: 24 make 276.
-const PAIRS_OF_MAX: usize = 24;
+const SINGLES_MAX: usize = 1_024;
+/// Nodes that are looked at for a set of several, those with the cheapest workers first.
+const NODES_MAX: usize = 32;
+/// Workers of a node of which pairs are tried: 16 make 120.
+const PAIRS_OF_MAX: usize = 16;
 
 /// A session whose workers may have to leave.
 #[derive(Clone, Copy, Debug)]

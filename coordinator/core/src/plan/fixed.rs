@@ -5,31 +5,24 @@ use alloc::vec::Vec;
 use crate::ids::{SessionId, WorkerId};
 use crate::plan::cycle::{Cycle, Spot};
 use crate::plan::evict::{self, Donor};
+use crate::plan::needs::{self, Needs};
 use crate::plan::places::Part;
 use crate::plan::request::Request;
-use crate::policy::{self, PolicyName, Turn};
-use crate::resources::Resources;
+use crate::policy::{self, Turn};
 use crate::session::{Hold, Session};
 use crate::worker::Why;
 
 /// The most sessions at once that a place is kept free for: each costs the mesh the use of one node.
 const PROMISES_MAX: usize = 8;
 
-/// What could not be had in this cycle, by no means: who asks for as much or more by the same policy, later in the order,
-/// need not look again.
-type OutOfReach<'state> = Vec<(PolicyName, &'state str, &'state Resources)>;
-
 /// Gives each session its fixed workers.
 pub(super) fn fill(cycle: &mut Cycle) {
     let mut lent = lent(cycle);
     keep_for(cycle, |cycle, id, session| session.spec.fixed.saturating_sub(cycle.serving(id)), true);
-    let mut out_of_reach = OutOfReach::new();
+    let mut out_of_reach = Needs::default();
     for (turn, session) in lacking(cycle) {
-        let (id, target, need) = (turn.session, session.spec.target.as_str(), &session.reserved);
-        let has = |(policy, known, less): &(PolicyName, &str, &Resources)| {
-            *policy == session.policy && *known == target && less.fits(need)
-        };
-        if out_of_reach.iter().any(has) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
+        let id = turn.session;
+        if out_of_reach.cover(session) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
             continue;
         }
         cycle.release(id);
@@ -46,8 +39,8 @@ pub(super) fn fill(cycle: &mut Cycle) {
                 continue;
             }
             promise(cycle, &request);
-            if session.hold == Hold::Nothing && session.failures.is_empty() {
-                out_of_reach.push((session.policy, target, need));
+            if needs::is_like_others(session) {
+                out_of_reach.insert(session);
             }
             break;
         }

@@ -10,8 +10,8 @@ use crate::ids::SessionId;
 use crate::plan::cycle::Cycle;
 use crate::plan::evict::{self, Donor};
 use crate::plan::fixed;
+use crate::plan::needs::{self, Needs};
 use crate::plan::request::Request;
-use crate::resources::Resources;
 use crate::session::Session;
 use crate::worker::Why;
 
@@ -38,21 +38,27 @@ pub(super) fn share_out(cycle: &mut Cycle) {
     fixed::keep_for(cycle, wants, false);
     let lent = state.sessions.iter().filter(|(id, session)| cycle.lent(**id, session) > 0);
     let mut lent: BTreeSet<Standing> = lent.map(|(id, session)| standing(cycle, *id, session, 0)).collect();
-    // Needs for which there is no room anywhere, by target: the needs of a mesh come in few sizes.
-    let mut full: Vec<(&str, &Resources)> = Vec::new();
+    // The needs of a mesh come in few sizes: what nobody has room for, and what nobody can be asked to make room for. Whoever
+    // comes later has less of a right to the latter.
+    let (mut full, mut unasked) = (Needs::default(), Needs::default());
     let mut requests = Requests::default();
     while let Some(first) = hungry.pop_first() {
         let Some(session) = state.sessions.get(&first.session).filter(|_| !cycle.is_cut()) else { return };
         let id = first.session;
         cycle.release(id);
         let before = standing(cycle, id, session, 0);
-        let is_full = is_known_full(&full, session) && !cycle.may_get_back(id);
         let mut taken = false;
-        if !is_full {
+        if !full.cover(session) || cycle.may_get_back(id) {
             let request = requests.of(cycle, id, session);
             taken = take(cycle, request, &mut full);
         }
-        if taken || exchange(cycle, id, session, &mut requests, &mut lent) {
+        if !taken && !unasked.cover(session) {
+            taken = exchange(cycle, id, session, &mut requests, &mut lent);
+            if !taken && needs::is_like_others(session) {
+                unasked.insert(session);
+            }
+        }
+        if taken {
             lent.remove(&before);
             if cycle.lent(id, session) > 0 {
                 lent.insert(standing(cycle, id, session, 0));
@@ -88,20 +94,11 @@ fn competes(cycle: &Cycle, id: SessionId, session: &Session) -> bool {
     session.spec.share > 0 && serving >= session.spec.fixed && serving < session.target()
 }
 
-/// Whether it is known that there is no room for one anywhere.
-fn is_known_full(full: &[(&str, &Resources)], session: &Session) -> bool {
-    full.iter().any(|(target, need)| *target == session.spec.target && need.fits(&session.reserved))
-}
-
 /// One worker more without anybody leaving; whether there was one.
-fn take<'state>(
-    cycle: &mut Cycle<'state>,
-    request: &mut Request<'state>,
-    full: &mut Vec<(&'state str, &'state Resources)>,
-) -> bool {
+fn take<'state>(cycle: &mut Cycle<'state>, request: &mut Request<'state>, full: &mut Needs<'state>) -> bool {
     let taken = fixed::take_one(cycle, request);
     if !taken && is_hopeless(cycle, request) {
-        full.push((request.session.spec.target.as_str(), &request.session.reserved));
+        full.insert(request.session);
     }
     taken
 }

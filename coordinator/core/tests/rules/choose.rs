@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::retry::Retry;
-use skein_core::dispatch::{Dispatcher, Limits, PRIORITY_DEFAULT, TaskId};
+use skein_core::dispatch::{Dispatcher, Limits, TaskId};
+use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
 
 const STREAM: StreamId = StreamId(1);

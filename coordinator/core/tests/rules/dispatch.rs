@@ -3,7 +3,8 @@
 use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::retry::Retry;
-use skein_core::dispatch::{Delivery, Dispatcher, Limits, Outcome, PRIORITY_DEFAULT, Refused, Send, TaskId};
+use skein_core::dispatch::{Delivery, Dispatcher, Limits, Outcome, Refused, Send, TaskId};
+use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
 
 mod events;

@@ -13,4 +13,5 @@ mod plan;
 mod properties;
 mod seats;
 mod share;
+mod situations;
 mod supervise;

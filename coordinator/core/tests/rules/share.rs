@@ -64,14 +64,3 @@ fn a_higher_priority_takes_the_place_of_the_cheapest_and_gives_it_time() {
     mesh.plan();
     assert_eq!((mesh.nodes_of(low).len(), mesh.nodes_of(later).len()), (1, 0));
 }
-
-#[test]
-fn what_is_lent_makes_way_for_a_fixed_worker() {
-    let mut mesh = Mesh::of(&[(A, 2)]);
-    let borrower = wanting(&mut mesh, sharing(1, cores(1)));
-    mesh.plan();
-    assert_eq!(mesh.nodes_of(borrower).len(), 2);
-    let fixed = mesh.session(1);
-    let changes = mesh.changes();
-    assert!(matches!(changes[..], [Change::Leave { why: Why::Reclaimed { by }, .. }] if by == fixed), "{changes:?}");
-}

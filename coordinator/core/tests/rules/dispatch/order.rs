@@ -1,6 +1,7 @@
 //! Which of the tasks that wait is sent first, and how many there are.
 
-use skein_core::dispatch::{Demand, PRIORITY_MAX};
+use skein_core::dispatch::Demand;
+use skein_core::session::PRIORITY_MAX;
 
 use super::*;
 
