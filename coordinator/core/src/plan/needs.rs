@@ -17,12 +17,13 @@ impl<'state> Needs<'state> {
         self.0.push((session.policy, session.spec.target.as_str(), &session.reserved));
     }
 
-    /// Whether the session needs as much as one of them or more.
+    /// Whether the session needs as much as one of them or more. One that keeps places to itself may have room there that is
+    /// closed to all others.
     pub(super) fn cover(&self, session: &Session) -> bool {
         let covers = |(policy, target, need): &(PolicyName, &str, &Resources)| {
             *policy == session.policy && *target == session.spec.target && need.fits(&session.reserved)
         };
-        self.0.iter().any(covers)
+        session.hold == Hold::Nothing && self.0.iter().any(covers)
     }
 }
 

@@ -157,6 +157,17 @@ fn a_session_that_wants_a_node_to_itself_takes_an_empty_one_or_waits() {
 }
 
 #[test]
+fn what_is_closed_to_others_is_open_to_whom_it_belongs() {
+    let mut mesh = Mesh::of(&[(A, 2)]);
+    let mine = mesh.open(SessionSpec { hold: Some(Hold::Node), ..session(2) });
+    mesh.place(mine, A, "cpu");
+    // It was evicted once, so it is asked first; and it may not stand there.
+    let other = mesh.session(1);
+    mesh.state.sessions.get_mut(&other).unwrap().evicted = 1;
+    assert_snapshot!(story(&mut mesh), @"session 1 starts on cpu of node 1");
+}
+
+#[test]
 fn one_victim_is_better_than_two() {
     let mut mesh = Mesh::of(&[(A, 2), (B, 2)]);
     mesh.open(low(1));
