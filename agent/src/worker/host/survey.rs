@@ -1,7 +1,7 @@
 //! What the runtime asks of the host beside starting and stopping: to let workers finish, and how they do.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skein_core::supervise::WorkerEvent;
 use skein_core::{Millis, WorkerId};
@@ -19,10 +19,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 impl Host {
     /// Says [`WorkerEvent::Finished`] once the worker has had nothing to do for a moment.
     pub fn finish(&self, worker: WorkerId) {
-        let host = self.clone();
+        let (host, told) = (self.clone(), Instant::now());
         let waiting = tokio::spawn(async move {
             while let Some(idle_for) = host.idle_for(worker) {
-                if idle_for >= QUIET_BEFORE_FINISHED {
+                // That it was idle before gateways could hear of it says nothing.
+                if idle_for.min(told.elapsed()) >= QUIET_BEFORE_FINISHED {
                     return host.tell(worker, WorkerEvent::Finished);
                 }
                 sleep(LOOK_EVERY).await;
