@@ -12,6 +12,7 @@ use crate::state::{HISTORY_MAX, MODELS_MAX, State};
 use crate::time::Millis;
 use crate::worker::REASON_BYTES_MAX;
 
+mod durable;
 mod health;
 mod nodes;
 mod planned;
@@ -59,6 +60,7 @@ fn change(state: &mut State, entry: &Entry) -> Result<Vec<Event>, Refusal> {
         Command::SessionReserve { session, reserved } => sessions::reserve(state, *session, reserved),
         Command::WorkerReport { node, worker, report } => workers::report(state, at, *node, *worker, report),
         Command::Plan(plan) => Ok(planned::carry_out(state, at, plan)),
+        Command::Tasks(command) => durable::tasks(state, at, command),
     }
 }
 

@@ -6,8 +6,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::NodeSpec;
+use crate::durable::TaskCommand;
 use crate::health::{Author, DeviceReport, Ending};
-use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
+use crate::ids::{MeshId, NodeId, SessionId, StreamId, WorkerId};
 use crate::model::{ModelQuery, ModelSpec};
 use crate::plan::Plan;
 use crate::policy::PolicyName;
@@ -115,6 +116,8 @@ pub enum Command {
     },
     /// What the leader planned; each item is checked again.
     Plan(Plan),
+    /// Durable tasks.
+    Tasks(TaskCommand),
 }
 
 /// Why a command changed nothing.
@@ -165,6 +168,10 @@ pub enum Refusal {
     NeverFits(String),
     /// The worker is not planned on that node (any more).
     NoWorker(WorkerId),
+    /// No such stream of durable tasks, or no longer.
+    NoStream(StreamId),
+    /// Durable tasks that cannot be.
+    BadTasks(String),
 }
 
 impl fmt::Display for Refusal {
@@ -199,6 +206,10 @@ impl fmt::Display for Refusal {
             Self::BadSession(why) => write!(f, "the session cannot be: {why}"),
             Self::NeverFits(why) => write!(f, "no node could hold a worker of this session: {why}"),
             Self::NoWorker(worker) => write!(f, "worker {worker} is not in the plan of that node"),
+            Self::NoStream(stream) => {
+                write!(f, "there is no stream {stream} of durable tasks; `skein task status` lists those that are kept")
+            }
+            Self::BadTasks(why) => write!(f, "the durable tasks cannot be: {why}"),
         }
     }
 }

@@ -4,7 +4,8 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
+use crate::durable::Account;
+use crate::ids::{MeshId, NodeId, SessionId, StreamId, WorkerId};
 use crate::model::ModelRef;
 use crate::plan::Change;
 use crate::policy::PolicyName;
@@ -139,6 +140,37 @@ pub enum Event {
         worker: WorkerId,
         /// Whose it was.
         session: SessionId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The first durable tasks of a stream were accepted.
+    StreamOpened {
+        /// Which.
+        stream: StreamId,
+        /// Whose workers it uses.
+        session: SessionId,
+        /// Who runs its tasks.
+        gateway: NodeId,
+    },
+    /// The gateway of a stream was lost; another runs what is pending.
+    StreamMoved {
+        /// Which.
+        stream: StreamId,
+        /// Who had it.
+        from: NodeId,
+        /// Who has it.
+        to: NodeId,
+        /// How many have had it.
+        tenure: u32,
+    },
+    /// A stream is forgotten.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+        /// Whose workers it used.
+        session: SessionId,
+        /// What became of its tasks.
+        account: Account,
         /// Why, for people.
         reason: String,
     },

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::capability::Device;
+use crate::durable::{BYTES_MAX, TASKS_MAX};
 use crate::health::Ending;
 use crate::ids::WorkerId;
 use crate::plan::feasible;
@@ -20,6 +21,7 @@ pub fn violations(state: &State) -> Vec<String> {
     sessions_are_not_overfull(state, &mut found);
     nothing_kept_is_shared(state, &mut found);
     events_are_numbered(state, &mut found);
+    durable_tasks_are_accounted_for(state, &mut found);
     if !state.index().agrees_with(&state.nodes, &state.workers) {
         found.push("the index says something else than the nodes and workers it follows from".into());
     }
@@ -126,6 +128,25 @@ fn nothing_kept_is_shared(state: &State, found: &mut Vec<String>) {
                 found.push(format!("worker {other_id} stands where worker {id} should be without others"));
             }
         }
+    }
+}
+
+fn durable_tasks_are_accounted_for(state: &State, found: &mut Vec<String>) {
+    for (id, stream) in state.durable.streams() {
+        let (pending, kept) = (stream.pending.len(), stream.ended.len());
+        if !stream.account.balances(pending, kept) || stream.account.accepted != stream.next.0 {
+            found.push(format!("stream {id} does not balance: {:?}, {pending} pending, {kept} kept", stream.account));
+        }
+        if stream.pending.keys().any(|sequence| stream.ended.contains_key(sequence)) {
+            found.push(format!("stream {id} has a task that is pending and has ended"));
+        }
+        if !stream.pending.is_empty() && !state.sessions.contains_key(&stream.session) {
+            found.push(format!("stream {id} has tasks for session {}, which is not open", stream.session));
+        }
+    }
+    let size = state.durable.size();
+    if size.tasks > TASKS_MAX || size.bytes > BYTES_MAX || !state.durable.is_consistent() {
+        found.push(format!("durable tasks are out of bounds, or miscounted: {size:?}"));
     }
 }
 

@@ -8,7 +8,8 @@
 //! - [`liveness`], [`seats`], [`health`]: who is up, who votes, and which devices rest, decided by the leader;
 //! - [`demand`], [`adapt`]: how many workers sessions could use, and how large, decided by the leader;
 //! - [`supervise`], [`testing`]: what one agent does to make its own workers match the plan, and about its devices;
-//! - [`dispatch`]: what a gateway does with each task.
+//! - [`dispatch`]: what a gateway does with each task;
+//! - [`durable`]: tasks that the mesh has promised to do.
 #![no_std]
 
 extern crate alloc;
@@ -19,6 +20,7 @@ pub mod capability;
 pub mod command;
 pub mod demand;
 pub mod dispatch;
+pub mod durable;
 pub mod event;
 pub mod explain;
 pub mod health;

@@ -6,6 +6,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::{Device, NodeSpec};
+use crate::durable::Durable;
 use crate::event::Numbered;
 use crate::health::{Block, DeviceHealth};
 use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
@@ -45,6 +46,8 @@ pub struct State {
     pub sessions: BTreeMap<SessionId, Session>,
     /// The plan: the workers that should exist.
     pub workers: BTreeMap<WorkerId, Worker>,
+    /// Durable tasks: what the mesh has promised to do.
+    pub durable: Durable,
     /// The id that the next session gets is one more.
     pub last_session: SessionId,
     /// The id that the next worker gets is one more.

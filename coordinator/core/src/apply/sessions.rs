@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::apply::{KNOWN_NAMES_MAX, full, note_lacking, workers};
+use crate::apply::{KNOWN_NAMES_MAX, durable, full, note_lacking, workers};
 use crate::command::Refusal;
 use crate::event::Event;
 use crate::ids::{SessionId, WorkerId};
@@ -65,6 +65,7 @@ pub(super) fn end(state: &mut State, at: Millis, id: SessionId) -> Result<Vec<Ev
     let mut events = vec![Event::SessionEnded(id)];
     let gone: Vec<WorkerId> = state.workers_of(id).map(|(worker, _)| worker).collect();
     events.extend(workers::remove_all(state, at, gone, "its session ended"));
+    durable::end_session(state, at, id);
     Ok(events)
 }
 

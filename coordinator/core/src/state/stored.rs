@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use serde::Deserialize;
 
+use crate::durable::Durable;
 use crate::event::Numbered;
 use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
 use crate::model::{ModelRef, ModelSpec};
@@ -22,6 +23,7 @@ pub(super) struct Stored {
     models: BTreeMap<ModelRef, ModelSpec>,
     sessions: BTreeMap<SessionId, Session>,
     workers: BTreeMap<WorkerId, Worker>,
+    durable: Durable,
     last_session: SessionId,
     last_worker: WorkerId,
     last_event: u64,
@@ -31,8 +33,32 @@ pub(super) struct Stored {
 impl From<Stored> for State {
     fn from(stored: Stored) -> Self {
         let index = Index::of(&stored.nodes, &stored.workers);
-        let Stored { mesh, policy, nodes, models, sessions, workers, last_session, last_worker, last_event, history } =
-            stored;
-        Self { mesh, policy, nodes, models, sessions, workers, last_session, last_worker, last_event, history, index }
+        let Stored {
+            mesh,
+            policy,
+            nodes,
+            models,
+            sessions,
+            workers,
+            durable,
+            last_session,
+            last_worker,
+            last_event,
+            history,
+        } = stored;
+        Self {
+            mesh,
+            policy,
+            nodes,
+            models,
+            sessions,
+            workers,
+            durable,
+            last_session,
+            last_worker,
+            last_event,
+            history,
+            index,
+        }
     }
 }

@@ -6,6 +6,7 @@ mod capacity;
 mod choose;
 mod demand;
 mod dispatch;
+mod durable;
 mod health;
 mod liveness;
 mod mesh;

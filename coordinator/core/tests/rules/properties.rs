@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use skein_core::capability::{Capability, Device, DeviceKind, Heat, NodeSpec, Profile};
 use skein_core::dispatch::ended::Ended;
 use skein_core::dispatch::reorder::Reorder;
+use skein_core::durable::{Bytes, DurableTask, End, INLINE_BYTES_MAX, Payload, TaskCommand};
 use skein_core::health::{Author, DeviceReport, Ending};
-use skein_core::model::{ModelQuery, ModelRef, is_name};
+use skein_core::model::{Blob, Digest, ModelQuery, ModelRef, is_name};
 use skein_core::plan::{CHANGES_MAX, Change, Placement, Plan, Planner};
 use skein_core::policy::{POLICIES, PolicyName};
 use skein_core::resources::AMOUNT_MAX;
@@ -184,6 +185,48 @@ fn a_command() -> impl Strategy<Value = Command> {
         4 => (a_node(), a_worker(), a_report())
             .prop_map(|(node, worker, report)| Command::WorkerReport { node, worker, report }),
         4 => a_plan().prop_map(Command::Plan),
+        6 => of_tasks().prop_map(Command::Tasks),
+    ]
+}
+
+/// Of a few streams, so that what ends was often accepted before.
+fn of_tasks() -> impl Strategy<Value = TaskCommand> {
+    let stream = || (0..3_u64).prop_map(StreamId);
+    let sequence = || prop_oneof![12 => 0..8_u64, 1 => any::<u64>()].prop_map(Sequence);
+    let sequences = || prop::collection::vec(sequence(), 0..5);
+    let length = prop_oneof![8 => 0..64_usize, 1 => Just(INLINE_BYTES_MAX + 1)];
+    let inline = length.prop_map(|length| Payload::Inline(vec![0; length].into()));
+    let stored = (0..2_u8, a_node()).prop_map(|(content, holder)| {
+        let blob = Blob { digest: Digest([content; 32]), size: 1 << 20 };
+        Payload::Stored { blob, holders: vec![holder] }
+    });
+    let task = prop_oneof![3 => inline, 1 => stored].prop_map(|payload| DurableTask {
+        label: "one.png".into(),
+        head: Bytes::default(),
+        payload,
+        priority: 50,
+    });
+    let tasks = prop::collection::vec(task, 0..4);
+    let keep = prop_oneof![Just(0), 0..100_000_u64, Just(u64::MAX)].prop_map(Millis);
+    let result = prop_oneof![
+        Just(Ok((Bytes::default(), Payload::Inline(Bytes::from(&b"cat"[..]))))),
+        Just(Err(String::from("it cannot be read"))),
+    ];
+    let end = (sequence(), result)
+        .prop_map(|(sequence, result)| (sequence, End { attempt: 1, worker: None, run_micros: 1, result }));
+    let to = (stream(), a_node());
+    prop_oneof![
+        6 => (stream(), (1..4_u64).prop_map(SessionId), a_node(), keep, sequence(), tasks).prop_map(
+            |(stream, session, gateway, keep, first, tasks)| {
+                TaskCommand::Accept { stream, session, gateway, keep, first, tasks }
+            }
+        ),
+        4 => (stream(), 0..4_u32, prop::collection::vec(end, 0..5))
+            .prop_map(|(stream, tenure, ends)| TaskCommand::End { stream, tenure, ends }),
+        3 => (stream(), sequences(), any::<bool>())
+            .prop_map(|(stream, sequences, close)| TaskCommand::Fetched { stream, sequences, close }),
+        2 => prop::collection::vec(to, 0..3).prop_map(|streams| TaskCommand::Move { streams }),
+        1 => prop::collection::vec(stream(), 0..3).prop_map(|streams| TaskCommand::Expire { streams }),
     ]
 }
 

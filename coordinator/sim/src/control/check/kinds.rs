@@ -34,6 +34,9 @@ pub(in crate::control) fn of_event(event: &Event) -> &'static str {
         Event::WorkerLeaving { why: Why::Drained, .. } => "event_worker_drained",
         Event::WorkerRemoved { .. } => "event_worker_removed",
         Event::ChangeRefused { .. } => "event_change_refused",
+        Event::StreamOpened { .. } => "event_stream_opened",
+        Event::StreamMoved { .. } => "event_stream_moved",
+        Event::StreamClosed { .. } => "event_stream_closed",
     }
 }
 
@@ -53,6 +56,8 @@ pub(in crate::control) fn of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::BadSession(_) => "refused_bad_session",
         Refusal::NeverFits(_) => "refused_never_fits",
         Refusal::NoWorker(_) => "refused_no_worker",
+        Refusal::NoStream(_) => "refused_no_stream",
+        Refusal::BadTasks(_) => "refused_bad_tasks",
     }
 }
 
