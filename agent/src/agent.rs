@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use crate::api::handle::Api;
 use crate::blobs::{BlobError, Blobs};
 use crate::config::Config;
+use crate::durable::Durable;
+use crate::durable::files::Files;
 use crate::gateway::Gateway;
 use crate::gossip::{Gossip, GossipConfig, GossipError};
 use crate::identity::{Identity, IdentityError};
@@ -131,10 +133,14 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let gateway = Gateway::new(node, host.clone(), pool.clone());
     let trial = Arc::new(Semaphore::new(1));
     let api = Api { node, seat: seat.clone(), pool: pool.clone(), blobs, trial };
+    let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?);
+    let sweeping = tokio::spawn(files.clone().sweep());
+    let durable = Durable::new(api.clone(), gateway.clone(), files);
     let server = Server {
         name: config.name.clone(),
         api: api.clone(),
         gateway: gateway.clone(),
+        durable: durable.clone(),
         host: host.clone(),
         gossip: gossip.clone(),
         beats: beat,
@@ -143,7 +149,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 
     let address_file = write_address(&config.state_dir, listen)?;
     tracing::info!(%node, name = config.name, %listen, gossip = ?gossip.listen_addresses(), "agent runs");
-    let runtime = Runtime::new(config, spec, api, gateway, host, gossip);
+    let runtime = Runtime::new(config, spec, api, gateway, durable, host, gossip);
     let ended = tokio::select! {
         failed = runtime.run(Inputs { beats, gone, workers, heard }) => Err(AgentError::SeatFailed(failed)),
         stopped = told_to_stop() => stopped,
@@ -151,6 +157,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     tracing::info!("agent stops");
     let _ = std::fs::remove_file(address_file);
     serving.abort();
+    sweeping.abort();
     // Those at the other end are told; one that does not listen is not waited for.
     let _ = timeout(GOODBYE_TIME_MAX, endpoint.close()).await;
     seat.close().await;

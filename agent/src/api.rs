@@ -4,17 +4,18 @@
 
 use serde::{Deserialize, Serialize};
 use skein_core::capability::NodeSpec;
+use skein_core::durable::TaskCommand;
 use skein_core::explain::{Explanation, Forecast};
 use skein_core::health::{DeviceReport, Ending};
 use skein_core::model::ModelSpec;
 use skein_core::policy::PolicyName;
 use skein_core::session::SessionSpec;
 use skein_core::worker::WorkerReport;
-use skein_core::{NodeId, Refusal, SessionId, WorkerId};
+use skein_core::{NodeId, Refusal, SessionId, StreamId, WorkerId};
 use thiserror::Error;
 
 pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelStatus};
-pub use answers::{NodeStatus, SeatStatus, SessionStatus, WorkerEntry};
+pub use answers::{NodeStatus, SeatStatus, SessionStatus, TaskStatus, WorkerEntry};
 
 mod answers;
 pub mod handle;
@@ -41,12 +42,17 @@ pub enum Request {
         /// The most to give; an answer holds at most [`EVENTS_MAX`].
         most: usize,
     },
+    /// The streams of durable tasks, or one.
+    TaskStatus(Option<StreamId>),
     /// Something that the leader commits.
     Change(Change),
 }
 
 /// The most events in one answer: their reasons are at most 2 KiB each, and a message's header has room for 4 MiB.
 pub const EVENTS_MAX: usize = 256;
+
+/// The most streams in one answer.
+pub const TASK_STREAMS_MAX: usize = 1_000;
 
 /// What is to be explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +103,8 @@ pub enum Change {
         /// What.
         report: WorkerReport,
     },
+    /// Durable tasks; a node's word, never a client's own.
+    Tasks(TaskCommand),
     /// What a node says of one of its devices.
     DeviceReport {
         /// Who says it.
@@ -123,6 +131,8 @@ pub enum Answer {
     Forecast(Box<Forecast>),
     /// To [`Request::Events`].
     Events(EventPage),
+    /// To [`Request::TaskStatus`].
+    Tasks(Vec<TaskStatus>),
     /// To changes of which there is nothing to say.
     Done,
     /// A model can be used.

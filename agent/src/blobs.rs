@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use quinn::RecvStream;
 use sha2::{Digest as _, Sha256};
@@ -97,21 +98,61 @@ impl Blobs {
         if blob.size > FILE_BYTES_MAX {
             return Err(BlobError::TooLarge { size: blob.size });
         }
+        let part = self.part(blob)?;
+        let written = write_checked(&part, blob, from).await;
+        self.name(&part, blob, written).await
+    }
+
+    /// Where a file is written before it has its name: two who write the same one do not meet.
+    fn part(&self, blob: Blob) -> Result<PathBuf, BlobError> {
         let mut unique = [0; 8];
         getrandom::fill(&mut unique).map_err(|error| BlobError::BrokeOff(error.to_string()))?;
-        let part = self.directory.join(format!("{}.{:016x}.part", blob.digest, u64::from_be_bytes(unique)));
-        let written = write_checked(&part, blob, from).await;
+        Ok(self.directory.join(format!("{}.{:016x}.part", blob.digest, u64::from_be_bytes(unique))))
+    }
+
+    /// Gives a file its name, if it was written.
+    async fn name(&self, part: &Path, blob: Blob, written: Result<(), BlobError>) -> Result<(), BlobError> {
         if written.is_err() {
-            let _ = tokio::fs::remove_file(&part).await;
+            let _ = tokio::fs::remove_file(part).await;
         }
         written?;
         let path = self.path(blob.digest);
         let named = async {
-            tokio::fs::rename(&part, &path).await?;
+            tokio::fs::rename(part, &path).await?;
             // Without this a power cut could take the name away again.
             File::open(&self.directory).await?.sync_all().await
         };
         named.await.map_err(|source| BlobError::File { action: "name", path: path.clone(), source })
+    }
+
+    /// Writes a file down that is in memory: flushed, and only then visible. Its name is taken as it is.
+    pub async fn put(&self, blob: Blob, bytes: &[u8]) -> Result<(), BlobError> {
+        if self.has(blob.digest) {
+            return Ok(());
+        }
+        let part = self.part(blob)?;
+        let write = async {
+            let mut file = File::create_new(&part).await?;
+            file.write_all(bytes).await?;
+            file.flush().await?;
+            file.sync_all().await
+        };
+        let written = write.await.map_err(|source| BlobError::File { action: "write", path: part.clone(), source });
+        self.name(&part, blob, written).await
+    }
+
+    /// Files that are at least so old.
+    pub async fn older_than(&self, age: Duration) -> Vec<Digest> {
+        let mut found = Vec::new();
+        let Ok(mut entries) = tokio::fs::read_dir(&self.directory).await else { return found };
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let written = entry.metadata().await.and_then(|metadata| metadata.modified());
+            let is_old = written.is_ok_and(|at| at.elapsed().is_ok_and(|passed| passed >= age));
+            if is_old && let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                found.push(digest);
+            }
+        }
+        found
     }
 
     /// Gets a file from the first of these nodes that has it.

@@ -25,6 +25,7 @@ mod plan;
 mod policy;
 mod run;
 mod session;
+mod task;
 
 /// What is logged unless a person asks for something else. openraft reports every message that an absent node does not
 /// answer, ten times a second; that the node is down is in our own log.
@@ -85,6 +86,9 @@ enum Command {
     Events(events::EventsArgs),
     /// Send pictures to a session and show what its model sees in them
     Run(run::RunArgs),
+    /// Show durable tasks, and fetch what became of them
+    #[command(subcommand)]
+    Task(task::TaskCommand),
     /// Show it all on this machine: three agents, a real model, two kills, and the account
     Demo(demo::DemoArgs),
     /// Run a worker on standard input and output; agents start it
@@ -140,6 +144,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Policy { command } => policy::run(&common, command).await,
         Command::Events(arguments) => events::run(&common, arguments).await,
         Command::Run(arguments) => run::run(&common, arguments).await,
+        Command::Task(command) => task::run(&common, command).await,
         Command::Demo(arguments) => demo::run(&common, arguments).await,
         Command::Worker => Ok(ExitCode::SUCCESS),
     }

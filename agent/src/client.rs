@@ -16,9 +16,11 @@ use crate::blobs::{self, BlobError};
 use crate::identity::{Identity, IdentityError};
 use crate::link::{Endpoint, Hello, HelloAnswer, LinkError, ModelPut, Open, Stream, Timing, ask, knock};
 
+mod durable;
 mod manifest;
 mod tasks;
 
+pub use durable::{DurableNews, DurableTasks};
 pub use manifest::{ModelFilesError, read_manifest};
 pub use tasks::{Order, TaskResult, TaskStream};
 

@@ -12,7 +12,7 @@ use skein_core::{NodeId, SessionId, State, WorkerId};
 
 use crate::link::Pool;
 use crate::worker::host::Host;
-use session::{Given, Session};
+use session::Given;
 
 mod attach;
 mod client;
@@ -20,7 +20,9 @@ mod session;
 pub mod wire;
 
 pub use attach::serve_worker;
+pub(crate) use client::find_session;
 pub use client::serve_client;
+pub(crate) use session::{Delivery, Payload, Session, Source, WINDOW};
 
 /// The most payload that all tasks at one gateway hold in memory, in bytes. A task beyond it is refused with a time to
 /// come again.
@@ -107,7 +109,7 @@ impl Gateway {
     }
 
     /// Memory for a payload; none where the gateway holds too much already.
-    fn hold(&self, bytes: usize) -> Option<Held> {
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         let from = &self.inner.payload_bytes;
         let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= PAYLOAD_BYTES_MAX);
         from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;

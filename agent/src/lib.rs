@@ -15,6 +15,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod durable;
 pub mod frame;
 pub mod gateway;
 pub mod gossip;

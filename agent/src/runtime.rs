@@ -19,6 +19,7 @@ use crate::agent::MESH_FILE;
 use crate::api::handle::Api;
 use crate::api::{Change, Request};
 use crate::config::Config;
+use crate::durable::Durable;
 use crate::gateway::Gateway;
 use crate::gossip::{Announcement, Gossip};
 use crate::link::{Beat, Word};
@@ -55,6 +56,7 @@ pub struct Runtime {
     spec: NodeSpec,
     api: Api,
     gateway: Gateway,
+    durable: Durable,
     host: Host,
     gossip: Gossip,
     supervisor: Supervisor,
@@ -78,7 +80,15 @@ pub struct Runtime {
 
 impl Runtime {
     /// A loop that has seen nothing yet.
-    pub fn new(config: Config, spec: NodeSpec, api: Api, gateway: Gateway, host: Host, gossip: Gossip) -> Self {
+    pub fn new(
+        config: Config,
+        spec: NodeSpec,
+        api: Api,
+        gateway: Gateway,
+        durable: Durable,
+        host: Host,
+        gossip: Gossip,
+    ) -> Self {
         let (settle, settled) = mpsc::unbounded_channel();
         let (test, tested) = mpsc::unbounded_channel();
         let joiner = join::Joiner::start(&config, &spec, &api, &gossip);
@@ -91,6 +101,7 @@ impl Runtime {
             spec,
             api,
             gateway,
+            durable,
             host,
             gossip,
             supervisor,
@@ -165,6 +176,7 @@ impl Runtime {
                 self.supervisor.on_state(now, state);
                 self.bench.on_state(state);
                 self.gateway.on_state(state);
+                self.durable.on_state(state);
             });
             self.adopt_profiles();
         }

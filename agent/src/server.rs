@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, Incoming};
+use skein_core::model::Blob;
 use skein_raft::Call;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::api::handle::Api;
 use crate::api::{Answer, ApiError, Change, Request};
+use crate::durable::{self, Durable};
 use crate::frame::{self, Frame};
 use crate::gateway::{Gateway, serve_client, serve_worker};
 use crate::gossip::Gossip;
@@ -33,6 +35,8 @@ pub struct Server {
     pub api: Api,
     /// Tasks from clients.
     pub gateway: Gateway,
+    /// Durable tasks.
+    pub durable: Durable,
     /// Attempts from other gateways.
     pub host: Host,
     /// For the addresses in [`HelloAnswer`].
@@ -98,7 +102,12 @@ impl Server {
                 reply(stream, &answer, Bytes::new()).await
             }
             Open::ModelPut(put) => self.model_put(stream, put).await,
+            Open::Blob(digest) if self.durable.files.blobs.has(digest) => {
+                self.durable.files.blobs.send(digest, stream).await
+            }
             Open::Blob(digest) => self.api.blobs.send(digest, stream).await,
+            Open::Durable(open) => durable::serve_client(&self.durable, stream, open).await,
+            Open::TaskFile(blob) => self.task_file(connection, stream, blob).await,
             Open::Raft(call) => self.raft(stream, call, &first.payload).await,
             Open::Tasks(open) => serve_client(&self.gateway, &self.api.seat, connection, stream, open).await,
             Open::Worker(open) => serve_worker(&self.host, stream, open).await,
@@ -118,7 +127,7 @@ impl Server {
 
     async fn request(&self, connection: &Connection, request: Request) -> Result<Answer, ApiError> {
         let peer = peer_node(connection);
-        let member = peer.is_some_and(|peer| self.api.seat.read(|state| state.nodes.contains_key(&peer)));
+        let member = self.is_member(connection);
         // A node may speak for itself; members pass on what they were asked.
         let speaks_for = match &request {
             Request::Change(Change::Join(spec)) => Some(spec.id),
@@ -128,7 +137,27 @@ impl Server {
         if !member && speaks_for.is_some() && speaks_for != peer {
             return Err(ApiError::Invalid("a node can speak only for itself: the device key is another's".into()));
         }
+        if !member && matches!(request, Request::Change(Change::Tasks(_))) {
+            return Err(ApiError::Invalid("durable tasks are submitted on a stream of their own".into()));
+        }
         self.api.answer(request, member).await
+    }
+
+    fn is_member(&self, connection: &Connection) -> bool {
+        peer_node(connection).is_some_and(|peer| self.api.seat.read(|state| state.nodes.contains_key(&peer)))
+    }
+
+    /// Another node wants a file to be on two disks.
+    async fn task_file(&self, connection: &Connection, mut stream: Stream, blob: Blob) -> Result<(), LinkError> {
+        let written = if !self.is_member(connection) {
+            Err("only nodes of the mesh leave files here".to_owned())
+        } else if blob.size > frame::PAYLOAD_BYTES_MAX as u64 {
+            Err(format!("a task's file has {} bytes; the most is {}", blob.size, frame::PAYLOAD_BYTES_MAX))
+        } else {
+            let received = self.durable.files.blobs.receive(blob, &mut stream.recv).await;
+            received.map_err(|error| error.to_string())
+        };
+        reply(stream, &written, Bytes::new()).await
     }
 
     async fn model_put(&self, mut stream: Stream, put: ModelPut) -> Result<(), LinkError> {

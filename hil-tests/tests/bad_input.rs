@@ -52,7 +52,7 @@ fn a_bad_picture_fails_alone() {
     arguments.push(&good);
     let output = output(&mut bed.command_at(0, &arguments));
     assert!(!output.status.success(), "a file without an answer is no success");
-    says(&String::from_utf8_lossy(&output.stderr), &["5 of 7 files have no answer"]);
+    says(&String::from_utf8_lossy(&output.stderr), &["5 of 7 tasks have no answer"]);
     let rows = probe::rows(&String::from_utf8_lossy(&output.stdout));
     let (right, wrong): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row["error"].is_null());
     probe::check_rows(&right, 2);

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use skein_core::capability::{DeviceKind, Heat};
 use skein_core::dispatch::retry::Retry;
+use skein_core::durable::Account;
 use skein_core::event::Numbered;
 use skein_core::health::{Block, Phase};
 use skein_core::model::ModelRef;
 use skein_core::policy::PolicyName;
 use skein_core::session::{Failure, Hold};
 use skein_core::worker::{Duty, WorkerStatus};
-use skein_core::{MeshId, Millis, NodeId, Resources, SessionId, WorkerId};
+use skein_core::{MeshId, Millis, NodeId, Resources, SessionId, StreamId, WorkerId};
 use skein_targets::TensorSpec;
 
 /// A model that was taken in.
@@ -196,6 +197,30 @@ pub struct WorkerEntry {
     pub given: Resources,
     /// Work that would be lost with it.
     pub at_stake: Millis,
+}
+
+/// One stream of durable tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// Which.
+    pub stream: StreamId,
+    /// Whose workers it uses.
+    pub session: SessionId,
+    /// The gateway that runs its tasks.
+    pub gateway: NodeId,
+    /// Its name.
+    pub gateway_name: String,
+    /// How many gateways have had it.
+    pub tenure: u32,
+    /// Tasks without an end.
+    pub pending: usize,
+    /// Ends that were not fetched.
+    pub kept: usize,
+    /// The account of all its tasks.
+    #[serde(flatten)]
+    pub account: Account,
+    /// When it will be forgotten if nobody touches it, since the Unix epoch; none while something is pending.
+    pub expires: Option<Millis>,
 }
 
 /// Some of what happened.

@@ -66,6 +66,11 @@ impl Api {
             Request::Events { after, most } => {
                 Ok(Answer::Events(self.seat.read(|state| status::events(state, after, most))))
             }
+            Request::TaskStatus(None) => Ok(Answer::Tasks(self.seat.read(status::tasks))),
+            Request::TaskStatus(Some(id)) => {
+                let found = self.seat.read(|state| status::task(state, id));
+                found.map(|task| Answer::Tasks(vec![task])).ok_or(ApiError::Refused(Refusal::NoStream(id)))
+            }
             Request::Change(change) if passed_on => self.lead(change).await,
             Request::Change(change) => {
                 let answer = self.change(change).await?;
@@ -226,6 +231,7 @@ fn command(change: Change) -> Command {
         Change::ModelAdd(spec) => Command::ModelAdd(spec),
         Change::SessionCreate(spec) => Command::SessionCreate(spec),
         Change::SessionEnd(id) => Command::SessionEnd(id),
+        Change::Tasks(command) => Command::Tasks(command),
         Change::WorkerReport { node, worker, report } => Command::WorkerReport { node, worker, report },
         Change::DeviceReport { node, device, report } => Command::DeviceReport { node, device, report },
     }

@@ -1,16 +1,18 @@
 //! What an agent's replica shows, put in the API's words.
 
 use skein_core::capability::Device;
+use skein_core::durable::DurableStream;
 use skein_core::explain::{self, Explanation};
 use skein_core::model::ModelRef;
 use skein_core::session::Session;
 use skein_core::state::Node;
 use skein_core::worker::Worker;
-use skein_core::{Millis, NodeId, Refusal, SessionId, State, WorkerId};
+use skein_core::{Millis, NodeId, Refusal, SessionId, State, StreamId, WorkerId};
 use skein_raft::Role;
 
 use crate::api::{ApiError, EVENTS_MAX, EventPage, Subject, waiting};
-use crate::api::{DeviceStatus, MeshStatus, ModelStatus, NodeStatus, SeatStatus, SessionStatus, WorkerEntry};
+use crate::api::{DeviceStatus, MeshStatus, ModelStatus, NodeStatus, SeatStatus, SessionStatus};
+use crate::api::{TASK_STREAMS_MAX, TaskStatus, WorkerEntry};
 
 pub(super) fn mesh(state: &State, asked: NodeId, role: &Role) -> MeshStatus {
     let nodes = state.nodes.iter().map(|(id, node)| self::node(state, *id, node, role)).collect();
@@ -73,6 +75,31 @@ pub(super) fn models(state: &State) -> Vec<ModelStatus> {
         sessions: using(model),
     });
     status.collect()
+}
+
+/// The streams of durable tasks, the first of them where there are too many for one answer.
+pub(super) fn tasks(state: &State) -> Vec<TaskStatus> {
+    state.durable.streams().take(TASK_STREAMS_MAX).map(|(id, stream)| stream_of(state, id, stream)).collect()
+}
+
+/// One stream of durable tasks.
+pub(super) fn task(state: &State, id: StreamId) -> Option<TaskStatus> {
+    state.durable.stream(id).map(|stream| stream_of(state, id, stream))
+}
+
+fn stream_of(state: &State, id: StreamId, stream: &DurableStream) -> TaskStatus {
+    let gateway = state.nodes.get(&stream.gateway);
+    TaskStatus {
+        stream: id,
+        session: stream.session,
+        gateway: stream.gateway,
+        gateway_name: gateway.map_or_else(|| stream.gateway.to_string(), |node| node.spec.name.clone()),
+        tenure: stream.tenure,
+        pending: stream.pending.len(),
+        kept: stream.ended.len(),
+        account: stream.account,
+        expires: stream.expires(),
+    }
 }
 
 /// All sessions. Why one waits takes a look at every place, so it is told only where one session is all there is to show.

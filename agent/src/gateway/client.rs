@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::api::ApiError;
 use crate::frame::{self, Frame};
 use crate::gateway::Gateway;
-use crate::gateway::session::{Delivery, Payload, Session, WINDOW};
+use crate::gateway::session::{Delivery, Payload, Session, Source, WINDOW};
 use crate::gateway::wire::{ResultHead, TaskHead, ToClient};
 use crate::link::{LinkError, Stream, TasksOpen, send_message};
 
@@ -35,7 +35,7 @@ pub async fn serve_client(
     let Stream { mut send, recv } = stream;
     let opened = match find_session(gateway, seat, open.session).await {
         None => Err(ApiError::Refused(Refusal::NoSession(open.session))),
-        Some(session) => match session.open(open.stream, open.ordered, open.first) {
+        Some(session) => match session.open(open.stream, Source::Client, open.ordered, open.first) {
             Ok(opened) => Ok((session, opened)),
             Err(refused) => Err(ApiError::Unavailable(refusal(refused).into())),
         },
@@ -73,7 +73,8 @@ pub async fn serve_client(
     read
 }
 
-async fn find_session(gateway: &Gateway, seat: &Seat, id: SessionId) -> Option<Arc<Session>> {
+/// A session's place at this gateway, once this agent has heard of the session.
+pub(crate) async fn find_session(gateway: &Gateway, seat: &Seat, id: SessionId) -> Option<Arc<Session>> {
     let mut changes = seat.changes();
     let find = async {
         loop {

@@ -24,34 +24,36 @@ use alarm::Alarm;
 mod alarm;
 
 /// Tasks that one client stream may have in house; the gateway reads no further until one was given back.
-pub(super) const WINDOW: u16 = 256;
+pub(crate) const WINDOW: u16 = 256;
 /// Clients that one session may have at one gateway.
-const STREAMS_MAX: usize = 64;
+const CLIENTS_MAX: usize = 64;
+/// Streams of durable tasks of one session that one gateway runs at once; others wait until one of them is through.
+const DURABLE_MAX: usize = 512;
 /// A task whose worker was lost so often is reported as failed.
 const LOSSES_MAX: u32 = 5;
 
 /// What a client sent.
 #[derive(Debug)]
-pub(super) struct Payload {
-    pub(super) input: InputKind,
-    pub(super) bytes: Bytes,
+pub(crate) struct Payload {
+    pub(crate) input: InputKind,
+    pub(crate) bytes: Bytes,
     /// Its place in the gateway's memory.
-    pub(super) _held: Held,
+    pub(crate) _held: Held,
 }
 
 /// What a worker answered.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) run_micros: u64,
-    pub(super) kind: AnswerKind,
-    pub(super) payload: Bytes,
+pub(crate) struct Ended {
+    pub(crate) run_micros: u64,
+    pub(crate) kind: AnswerKind,
+    pub(crate) payload: Bytes,
 }
 
 /// A task's end on its way to the client.
-pub(super) type Delivery = skein_core::dispatch::Delivery<Ended>;
+pub(crate) type Delivery = skein_core::dispatch::Delivery<Ended>;
 
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     pub(super) id: SessionId,
     node: NodeId,
     begin: Instant,
@@ -82,17 +84,27 @@ pub(super) struct Given {
     pub(super) takes_tasks: bool,
 }
 
+/// Where a stream of tasks comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A client, in real time.
+    Client,
+    /// The mesh's durable tasks.
+    Durable,
+}
+
 #[derive(Debug)]
 struct Client {
     /// Tells a client from the one before it with the same stream.
     number: u64,
+    source: Source,
     deliveries: mpsc::Sender<Delivery>,
 }
 
 impl Session {
     pub(super) fn new(id: SessionId, node: NodeId, retry: Retry) -> Arc<Self> {
-        let limits =
-            Limits { tasks_max: STREAMS_MAX * usize::from(WINDOW), streams_max: STREAMS_MAX, losses_max: LOSSES_MAX };
+        let streams_max = CLIENTS_MAX + DURABLE_MAX;
+        let limits = Limits { tasks_max: streams_max * usize::from(WINDOW), streams_max, losses_max: LOSSES_MAX };
         let inner = Inner {
             dispatcher: Dispatcher::new(limits, retry),
             alarm: Alarm::default(),
@@ -173,9 +185,10 @@ impl Session {
     }
 
     /// A client's stream begins. A stream of the same id is a connection that the client gave up: it ends.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         stream: StreamId,
+        source: Source,
         ordered: bool,
         first: Sequence,
     ) -> Result<(u64, mpsc::Receiver<Delivery>), Refused> {
@@ -183,17 +196,24 @@ impl Session {
         if inner.clients.remove(&stream).is_some() {
             inner.dispatcher.close_stream(stream);
         }
+        let most = match source {
+            Source::Client => CLIENTS_MAX,
+            Source::Durable => DURABLE_MAX,
+        };
+        if inner.clients.values().filter(|client| client.source == source).count() >= most {
+            return Err(Refused::Full);
+        }
         inner.dispatcher.open_stream(stream, ordered, first)?;
         inner.last_client += 1;
         let number = inner.last_client;
         // A client has at most as many tasks in house as its window, so there is always room.
         let (deliveries, receiver) = mpsc::channel(usize::from(WINDOW));
-        inner.clients.insert(stream, Client { number, deliveries });
+        inner.clients.insert(stream, Client { number, source, deliveries });
         Ok((number, receiver))
     }
 
     /// A client's stream ends; its account, unless it was replaced before.
-    pub(super) fn close(&self, stream: StreamId, number: u64) -> Option<Ledger> {
+    pub(crate) fn close(&self, stream: StreamId, number: u64) -> Option<Ledger> {
         let mut inner = self.lock();
         if inner.clients.get(&stream)?.number != number {
             return None;
@@ -203,7 +223,7 @@ impl Session {
     }
 
     /// A client's task.
-    pub(super) fn submit(
+    pub(crate) fn submit(
         &self,
         task: TaskId,
         attempt_first: u32,
@@ -236,7 +256,7 @@ impl Session {
     }
 
     /// On which node a worker stands: this one where the plan has just dropped it.
-    pub(super) fn node_of(&self, worker: WorkerId) -> NodeId {
+    pub(crate) fn node_of(&self, worker: WorkerId) -> NodeId {
         self.lock().planned.get(&worker).map_or(self.node, |(given, _)| given.node)
     }
 

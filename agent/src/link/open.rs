@@ -6,6 +6,7 @@ use skein_core::{MeshId, NodeId, Sequence, SessionId, StreamId, WorkerId};
 use skein_raft::Call;
 
 use crate::api::Request;
+use crate::durable::wire::DurableOpen;
 use crate::link::Urgency;
 
 /// The first message on a stream.
@@ -23,6 +24,11 @@ pub enum Open {
     Raft(Call),
     /// A client's stream of tasks to a session, at this gateway.
     Tasks(TasksOpen),
+    /// A client's stream of durable tasks.
+    Durable(DurableOpen),
+    /// An input or an answer of a durable task follows as raw bytes, to be written down; answered by one
+    /// `Result<(), String>`.
+    TaskFile(Blob),
     /// A gateway's attempts for a worker of this node.
     Worker(WorkerOpen),
 }
@@ -32,8 +38,8 @@ impl Open {
     pub fn urgency(&self) -> Urgency {
         match self {
             Self::Hello(_) | Self::Api(_) | Self::Raft(_) => Urgency::Control,
-            Self::Tasks(_) | Self::Worker(_) => Urgency::Tasks,
-            Self::ModelPut(_) | Self::Blob(_) => Urgency::Bulk,
+            Self::Tasks(_) | Self::Durable(_) | Self::Worker(_) => Urgency::Tasks,
+            Self::ModelPut(_) | Self::Blob(_) | Self::TaskFile(_) => Urgency::Bulk,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use skein_core::adapt::{Adapt, Usage};
 use skein_core::capability::{Capability, Heat, NodeSpec};
 use skein_core::demand::{Demand, Pending};
+use skein_core::durable::keep;
 use skein_core::liveness::Liveness;
 use skein_core::plan::{CHANGES_MAX, Planner};
 use skein_core::seats::{SeatChange, next_change};
@@ -23,6 +24,9 @@ mod log;
 const SEAT_CHANGE_TIME_MAX: Duration = Duration::from_secs(10);
 /// After a change that failed, the next try waits so long: there is no leader to try it, or no quorum.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Durable tasks are kept for hours, and this looks at each of their streams.
+const EXPIRY_LOOK_EVERY: Millis = Millis(10_000);
 
 /// Something that the leader set about is over, well or not.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,8 @@ pub(super) struct Lead {
     planner: Planner,
     /// The state for which there was nothing to plan, and when there may be all the same.
     at_rest: Option<(Revision, Option<Millis>)>,
+    /// When no durable task was found to have expired.
+    expiry_looked_at: Option<Millis>,
     /// What nodes gossip of themselves, until the state holds it.
     heard: BTreeMap<NodeId, NodeSpec>,
     /// One command at a time: the next is decided on the state that the last one made.
@@ -69,6 +75,7 @@ impl Lead {
             adapt: Adapt::default(),
             planner: Planner::default(),
             at_rest: None,
+            expiry_looked_at: None,
             heard: BTreeMap::new(),
             proposing: false,
             seating: false,
@@ -164,6 +171,9 @@ impl Lead {
         if let Some(command) = self.liveness.next_command(now, state) {
             return Some(command);
         }
+        if let Some(command) = keep::next_move(state) {
+            return Some(command);
+        }
         self.heard.retain(|id, spec| state.nodes.get(id).is_some_and(|node| is_news(&node.spec, spec)));
         if let Some((_, spec)) = self.heard.pop_first() {
             return Some(Command::NodeJoin(spec));
@@ -173,7 +183,20 @@ impl Lead {
             .or_else(|| self.demand.next_command(now, state))
             .or_else(|| self.adapt.next_command(now, state));
         // 4. Who works for whom.
-        controlled.or_else(|| self.plan(state))
+        let planned = controlled.or_else(|| self.plan(state));
+        // 5. Which durable tasks nobody came for.
+        planned.or_else(|| self.expire(now, state))
+    }
+
+    fn expire(&mut self, now: Millis, state: &State) -> Option<Command> {
+        if self.expiry_looked_at.is_some_and(|last| now.since(last) < EXPIRY_LOOK_EVERY) {
+            return None;
+        }
+        let command = keep::next_expiry(state, epoch_now());
+        if command.is_none() {
+            self.expiry_looked_at = Some(now);
+        }
+        command
     }
 
     /// Plans, unless nothing has changed since there was nothing to plan.

@@ -41,6 +41,7 @@ pub(super) fn of(event: &Event, names: &Names) -> (String, Option<String>) {
         Event::ChangeRefused { change, reason } => {
             (format!("{} was planned and refused", change_words(change, names)), Some(reason.clone()))
         }
+        Event::StreamOpened { .. } | Event::StreamMoved { .. } | Event::StreamClosed { .. } => stream(event, names),
         _ => worker(event),
     }
 }
@@ -63,6 +64,24 @@ fn health(event: &Event, names: &Names) -> (String, Option<String>) {
         }
         Event::DeviceTrusted { node, device } => {
             (format!("{} is sound", place(node, Some(device))), Some("its probation is over".into()))
+        }
+        _ => (format!("{event:?}"), None),
+    }
+}
+
+fn stream(event: &Event, names: &Names) -> (String, Option<String>) {
+    match event {
+        Event::StreamOpened { stream, session, gateway } => {
+            let gateway = place(*gateway, None, names);
+            (format!("durable tasks of stream {stream} for session {session} are run by {gateway}"), None)
+        }
+        Event::StreamMoved { stream, from, to, .. } => {
+            let (from, to) = (place(*from, None, names), place(*to, None, names));
+            (format!("durable tasks of stream {stream} are run by {to}"), Some(format!("{from} was lost")))
+        }
+        Event::StreamClosed { stream, account, reason, .. } => {
+            let (done, failed) = (account.done, account.failed);
+            (format!("stream {stream} is forgotten: {done} done, {failed} failed"), Some(reason.clone()))
         }
         _ => (format!("{event:?}"), None),
     }

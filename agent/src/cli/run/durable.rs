@@ -1,0 +1,146 @@
+//! `skein run --durable`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use bytes::Bytes;
+use skein_core::{Sequence, StreamId};
+use tokio::time::Instant;
+
+use crate::cli::Common;
+use crate::cli::amounts::length;
+use crate::cli::output::{Output, json_line, print};
+use crate::cli::run::row::{End, Row, finish, keep, node_names};
+use crate::cli::run::{RunArgs, read};
+use crate::client::{DurableNews, DurableTasks};
+use crate::durable::wire::{EndedHead, NewTask};
+use crate::worker::protocol::InputKind;
+
+/// Files of one batch: as much as is read before the first of it is on its way.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Tasks of one batch.
+const BATCH_MAX: usize = 256;
+
+pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<ExitCode> {
+    let mut client = common.connect().await?;
+    client.learn_addresses().await?;
+    let names = node_names(&client).await?;
+    let mut tasks = DurableTasks::begin(client, arguments.session, arguments.keep).await?;
+    let (output, mut rows) = (common.output(), BTreeMap::new());
+    let mut sent = Sent::default();
+    // 1. Every file that can be read becomes a task, and the mesh promises to do it.
+    let mut files = arguments.files.iter().enumerate().peekable();
+    while files.peek().is_some() {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_MAX {
+            let Some((place, file)) = files.next() else { break };
+            let label = file.display().to_string();
+            match read(file).await {
+                Ok(payload) => {
+                    bytes += payload.len();
+                    sent.places.push(place);
+                    batch.push((new_task(label, arguments.priority), payload));
+                }
+                Err(error) => keep(output, &mut rows, place, Row::failed(label, error))?,
+            }
+        }
+        sent.submit(&mut tasks, batch).await?;
+        while tasks.accepted().0 < sent.places.len() as u64 {
+            let news = tasks.news().await?;
+            sent.take(&mut tasks, news, output, &mut rows).await?;
+        }
+    }
+    if sent.places.is_empty() {
+        return finish(output, rows, &names);
+    }
+    tell(tasks.id(), sent.places.len(), &length(arguments.keep), arguments.detach);
+    if arguments.detach {
+        return detached(output, tasks.id(), sent.places.len(), &rows);
+    }
+    // 2. Their ends come as they are ready.
+    while sent.ended < sent.places.len() {
+        let news = tasks.news().await?;
+        sent.take(&mut tasks, news, output, &mut rows).await?;
+    }
+    tasks.close().await?;
+    finish(output, rows, &names)
+}
+
+/// What was submitted, and what has come back.
+#[derive(Default)]
+struct Sent {
+    /// Which file each task is, by its place on the command line.
+    places: Vec<usize>,
+    at: BTreeMap<Sequence, Instant>,
+    ended: usize,
+}
+
+impl Sent {
+    async fn submit(&mut self, tasks: &mut DurableTasks, batch: Vec<(NewTask, Bytes)>) -> anyhow::Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let count = batch.len() as u64;
+        let first = tasks.submit(batch).await?;
+        self.at.extend((first.0..first.0 + count).map(|number| (Sequence(number), Instant::now())));
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        tasks: &mut DurableTasks,
+        news: DurableNews,
+        output: Output,
+        rows: &mut BTreeMap<usize, Row>,
+    ) -> anyhow::Result<()> {
+        let DurableNews::Ended(head, _) = news else { return Ok(()) };
+        let sequence = head.sequence;
+        let latency = self.at.remove(&sequence).map(|since| since.elapsed());
+        let place = usize::try_from(sequence.0).ok().and_then(|number| self.places.get(number).copied());
+        if let Some(place) = place {
+            self.ended += 1;
+            keep(output, rows, place, row(head, latency))?;
+        }
+        tasks.fetched(&[sequence]).await;
+        Ok(())
+    }
+}
+
+/// A task's end, as it is shown.
+pub(crate) fn row(head: EndedHead, latency: Option<Duration>) -> Row {
+    let EndedHead { label, attempt, worker, run_micros, result, .. } = head;
+    Row::of(label, End { attempt, worker, ran: Duration::from_micros(run_micros), latency, result })
+}
+
+fn new_task(label: String, priority: u8) -> NewTask {
+    NewTask { label, input: InputKind::Picture, size: 0, priority }
+}
+
+/// Said as soon as it is true: from here on the person may go.
+#[expect(clippy::print_stderr, reason = "a word to whoever waits")]
+fn tell(stream: StreamId, count: usize, keep: &str, detach: bool) {
+    let otherwise = if detach { "" } else { ", also if this command ends early" };
+    eprintln!(
+        "skein: {count} tasks are accepted as stream {stream}; `skein task fetch {stream}` shows what became of them \
+         for {keep}{otherwise}"
+    );
+}
+
+fn detached(
+    output: Output,
+    stream: StreamId,
+    accepted: usize,
+    unread: &BTreeMap<usize, Row>,
+) -> anyhow::Result<ExitCode> {
+    match output {
+        Output::Json => json_line(&serde_json::json!({ "stream": stream, "accepted": accepted }))?,
+        Output::Quiet => print(&stream.to_string())?,
+        Output::Table => print(&format!("Stream {stream}: {accepted} tasks are accepted"))?,
+    }
+    if let Some(first) = unread.values().next() {
+        bail!("{} files were not sent; the first is {}", unread.len(), first.told());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,230 @@
+//! Runs the pending tasks of one stream, for as long as this gateway has it.
+//!
+//! It is a client of the session at its own gateway: it submits what the state says is pending, and has every end committed.
+//! Nothing is remembered here that the state does not know: where the agent dies, whoever has the stream next begins again
+//! with what is pending.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_core::dispatch::{Outcome, TaskId};
+use skein_core::durable::{Bytes, DurableStream, DurableTask, End, HEAD_BYTES_MAX, REASON_BYTES_MAX, TaskCommand};
+use skein_core::{Sequence, SessionId, StreamId};
+use skein_raft::codec;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::api::ApiError;
+use crate::durable::{Durable, Mark};
+use crate::gateway::{Delivery, Payload, Session, Source, WINDOW, find_session};
+use crate::worker::protocol::InputKind;
+
+/// How long a stream with nothing to run keeps its place at the gateway: a client that submits one task after another comes
+/// back at once.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// When what found no place is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// The most bytes of ends in one command: with its tasks a log entry stays well below its bound.
+const COMMIT_BYTES_MAX: usize = 256 * 1024;
+/// The most ends in one command.
+const COMMIT_MAX: usize = 512;
+
+/// One stream, for one tenure.
+struct Runner {
+    durable: Durable,
+    id: StreamId,
+    tenure: u32,
+    session: Arc<Session>,
+    /// Submitted, and the end not yet committed.
+    in_house: BTreeSet<Sequence>,
+    /// The next that was not submitted yet.
+    next: Sequence,
+    ended: Vec<(Sequence, End)>,
+}
+
+/// Runs a stream until it is given to another gateway, or there is nothing to run.
+pub(super) async fn run(durable: Durable, id: StreamId, tenure: u32, mut mark: watch::Receiver<Mark>) {
+    loop {
+        if let Err(why) = begin(&durable, id, tenure, &mut mark).await {
+            tracing::debug!(stream = %id, tenure, "durable tasks wait: {why}");
+            sleep(AGAIN_AFTER).await;
+        }
+        if durable.retires(id, tenure) {
+            return;
+        }
+    }
+}
+
+/// Runs it for as long as its place at the gateway lasts.
+async fn begin(durable: &Durable, id: StreamId, tenure: u32, mark: &mut watch::Receiver<Mark>) -> Result<(), String> {
+    let seat = &durable.api.seat;
+    let (session, first): (SessionId, Option<Sequence>) = seat
+        .read(|state| {
+            let stream = state.durable.stream(id)?;
+            Some((stream.session, stream.pending.keys().next().copied()))
+        })
+        .ok_or("the stream is gone")?;
+    let Some(next) = first else { return Ok(()) };
+    let session = find_session(&durable.gateway, seat, session).await.ok_or("its session is gone")?;
+    let opened = session.open(id, Source::Durable, false, next);
+    let (number, deliveries) = opened.map_err(|_| "the session has as many streams here as it may")?;
+    let (in_house, ended) = (BTreeSet::new(), Vec::new());
+    let durable = durable.clone();
+    let mut runner = Runner { durable, id, tenure, session, in_house, next, ended };
+    runner.go_on(deliveries, mark).await;
+    runner.session.close(id, number);
+    Ok(())
+}
+
+impl Runner {
+    async fn go_on(&mut self, mut deliveries: mpsc::Receiver<Delivery>, mark: &mut watch::Receiver<Mark>) {
+        let mut idle_since = Instant::now();
+        while let Some(pending) = self.pending() {
+            // 1. Submit what there is room for.
+            let waits = !self.submit(pending).await;
+            if !self.in_house.is_empty() || waits {
+                idle_since = Instant::now();
+            } else if idle_since.elapsed() >= IDLE_MAX {
+                return;
+            }
+            // 2. Wait for news.
+            let again = if waits { Instant::now() + AGAIN_AFTER } else { idle_since + IDLE_MAX };
+            tokio::select! {
+                changed = mark.changed() => if changed.is_err() { return },
+                delivery = deliveries.recv() => {
+                    let Some(delivery) = delivery else { return };
+                    self.take(delivery).await;
+                    while let Ok(delivery) = deliveries.try_recv() {
+                        self.take(delivery).await;
+                    }
+                }
+                () = sleep_until(again) => {}
+            }
+            // 3. Have what ended committed. Meanwhile workers go on, and what they end waits in the channel.
+            while !self.ended.is_empty() {
+                if self.commit().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tasks that may be submitted now; none where the stream is no longer this gateway's.
+    fn pending(&self) -> Option<Vec<(Sequence, DurableTask)>> {
+        let room = usize::from(WINDOW).saturating_sub(self.in_house.len());
+        self.durable.api.seat.read(|state| {
+            let stream = state.durable.stream(self.id)?;
+            let is_ours = stream.gateway == self.durable.api.node && stream.tenure == self.tenure;
+            let next = stream.pending.range(self.next..).take(room);
+            is_ours.then(|| next.map(|(sequence, task)| (*sequence, task.clone())).collect())
+        })
+    }
+
+    /// Whether all of them found a place.
+    async fn submit(&mut self, tasks: Vec<(Sequence, DurableTask)>) -> bool {
+        let attempt_first = self.attempt_first();
+        for (sequence, task) in tasks {
+            let id = TaskId { stream: self.id, sequence };
+            let input: Result<InputKind, _> = codec::decode(&task.head);
+            let bytes = self.durable.files.load(&task.payload).await;
+            match (input, bytes) {
+                (Ok(input), Ok(bytes)) => {
+                    let Some(held) = self.durable.gateway.hold(bytes.len()) else { return false };
+                    let payload = Payload { input, bytes, _held: held };
+                    if self.session.submit(id, attempt_first, task.priority, payload).is_err() {
+                        return false;
+                    }
+                }
+                (Err(error), _) => self.fail(sequence, format!("its input cannot be understood: {error}")),
+                (_, Err(error)) => {
+                    // A holder may be on its way back.
+                    tracing::warn!(stream = %self.id, %sequence, "the input of a durable task is not to be had: {error}");
+                    return false;
+                }
+            }
+            self.in_house.insert(sequence);
+            self.next = Sequence(sequence.0 + 1);
+        }
+        true
+    }
+
+    fn attempt_first(&self) -> u32 {
+        let stream = |state: &skein_core::State| state.durable.stream(self.id).map(DurableStream::attempt_first);
+        self.durable.api.seat.read(stream).unwrap_or(1)
+    }
+
+    fn fail(&mut self, sequence: Sequence, reason: String) {
+        self.ended.push((sequence, End { attempt: 1, worker: None, run_micros: 0, result: Err(shortened(reason)) }));
+    }
+
+    /// A task ended.
+    async fn take(&mut self, delivery: Delivery) {
+        let sequence = delivery.task.sequence;
+        let worker = delivery.worker.map(|worker| (worker, self.session.node_of(worker)));
+        let (run_micros, result) = match delivery.outcome {
+            Outcome::Failed(reason) => (0, Err(shortened(reason))),
+            Outcome::Done(ended) => {
+                let head = codec::encode(&ended.kind);
+                let result = if head.len() > HEAD_BYTES_MAX {
+                    Err(format!("the description of its answer has {} bytes; the most is {HEAD_BYTES_MAX}", head.len()))
+                } else {
+                    self.keep(ended.payload).await.map(|payload| (Bytes::from(head), payload))
+                };
+                (ended.run_micros, result)
+            }
+        };
+        self.ended.push((sequence, End { attempt: delivery.attempt, worker, run_micros, result }));
+    }
+
+    /// The answer is kept on two nodes, too. Where the other one cannot be had, that is waited for: the work is done.
+    async fn keep(&self, answer: bytes::Bytes) -> Result<skein_core::durable::Payload, String> {
+        loop {
+            match self.durable.files.store(answer.clone()).await {
+                Ok(payload) => return Ok(payload),
+                Err(ApiError::Unavailable(why)) => tracing::warn!(stream = %self.id, "an answer waits: {why}"),
+                Err(error) => return Err(shortened(error.to_string())),
+            }
+            if !self.durable.watch(self.id).borrow().is_run_by(self.durable.api.node, self.tenure) {
+                return Err("the stream was given to another gateway".into());
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Has the first of the ends committed, for as long as it takes. An error is the mesh's word that they do not count.
+    async fn commit(&mut self) -> Result<(), ApiError> {
+        let mut bytes = 0;
+        let fits = |(_, end): &&(Sequence, End)| {
+            bytes += match &end.result {
+                Ok((head, payload)) => head.len() + usize::try_from(payload.inline_bytes()).unwrap_or(usize::MAX),
+                Err(reason) => reason.len(),
+            };
+            bytes <= COMMIT_BYTES_MAX
+        };
+        let count = self.ended.iter().take(COMMIT_MAX).take_while(fits).count().max(1);
+        let ends: Vec<(Sequence, End)> = self.ended.drain(..count).collect();
+        let command = TaskCommand::End { stream: self.id, tenure: self.tenure, ends };
+        loop {
+            match self.durable.commit(command.clone()).await {
+                Ok(()) => break,
+                Err(ApiError::Unavailable(why)) => {
+                    tracing::debug!(stream = %self.id, "ends of durable tasks wait: {why}");
+                    sleep(AGAIN_AFTER).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let TaskCommand::End { ends, .. } = command {
+            for (sequence, _) in &ends {
+                self.in_house.remove(sequence);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shortened(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    reason
+}
