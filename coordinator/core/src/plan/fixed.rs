@@ -14,6 +14,8 @@ use crate::worker::Why;
 
 /// The most sessions at once that a place is kept free for: each costs the mesh the use of one node.
 const PROMISES_MAX: usize = 8;
+/// And no more than one node of so many, but one: whoever waits may slow a small mesh, and not close it.
+const NODES_PER_PROMISE: usize = 8;
 
 /// Gives each session its fixed workers.
 pub(super) fn fill(cycle: &mut Cycle) {
@@ -168,7 +170,8 @@ fn evict_for(cycle: &mut Cycle, request: &mut Request, lent: &[Donor]) -> bool {
 /// Whether a node may be kept free for a session.
 fn may_be_promised(cycle: &Cycle, session: &Session) -> bool {
     let starves = session.starves_from(cycle.now).is_some_and(|from| from <= cycle.now);
-    starves && cycle.promises.len() < PROMISES_MAX
+    let most = (cycle.places.slots().len() / NODES_PER_PROMISE).clamp(1, PROMISES_MAX);
+    starves && cycle.promises.len() < most
 }
 
 /// Keeps a node free for a session that has lacked a worker for long: without that, a large one could wait for ever while
@@ -177,22 +180,38 @@ fn promise(cycle: &mut Cycle, request: &Request) {
     if !may_be_promised(cycle, request.session) {
         return;
     }
-    let fits = |number: usize, at: usize| {
-        let slot = cycle.places.slot(number);
-        let need = &request.session.reserved;
-        need.fits_node(&slot.offers)
-            && need.fits_device(&slot.devices[at].offers)
-            && !cycle.promises.contains_key(&number)
-            && request.may_stand(cycle, (number, at)).is_ok()
-    };
     let slot = if let Hold::Named { node, .. } = &request.session.hold {
-        cycle.places.number_of(*node).filter(|number| !cycle.promises.contains_key(number))
+        let slot = cycle.places.number_of(*node);
+        slot.filter(|slot| (0..cycle.places.slot(*slot).devices.len()).any(|at| would_fit(cycle, request, (*slot, at))))
     } else {
         let places = |class: usize| cycle.places.classes()[class].places.iter();
-        let first = request.classes().filter_map(|class| places(class).find(|key| fits(key.slot, key.device)));
-        first.min().map(|key| key.slot)
+        let first = |class| places(class).find(|key| would_fit(cycle, request, (key.slot, key.device)));
+        request.classes().filter_map(first).min().map(|key| key.slot)
     };
     if let Some(slot) = slot {
         cycle.promise(slot, request.id);
     }
+}
+
+/// Whether one more worker of the session would stand at a place once all others are gone: a node is closed to others only
+/// where that brings the session what it waits for.
+fn would_fit(cycle: &Cycle, request: &Request, (number, at): Spot) -> bool {
+    let slot = cycle.places.slot(number);
+    let device = &slot.devices[at];
+    let own = || slot.occupants.iter().filter(|one| one.session == request.id && one.part.is_taken_later());
+    let (mut node_room, mut device_room) = (slot.offers.clone(), device.offers.clone());
+    for occupant in own() {
+        node_room.subtract(&occupant.need);
+        if occupant.device == at {
+            device_room.subtract(&occupant.need);
+        }
+    }
+    let need = &request.session.reserved;
+    device.is_usable
+        && !cycle.promises.contains_key(&number)
+        && request.classes().any(|class| class == device.class)
+        && need.fits_node(&node_room)
+        && need.fits_device(&device_room)
+        && request.may_stand(cycle, (number, at)).is_ok()
+        && request.company(cycle, at, own().map(|occupant| (occupant.session, occupant.device))).is_ok()
 }

@@ -429,3 +429,31 @@ fn a_session_that_waited_long_has_a_node_kept_free() {
     session 2 starts on cpu of node 1
     ");
 }
+
+#[test]
+fn no_node_is_kept_free_for_what_it_would_not_bring() {
+    let mut mesh = Mesh::of(&[(A, 4)]);
+    mesh.open(SessionSpec { need: cores(3), ..session(2) });
+    mesh.open(SessionSpec { hold: Some(Hold::Named { node: A, device: "cpu".into() }), need: cores(99), ..session(1) });
+    mesh.plan();
+    mesh.wait(STARVES_AFTER.0);
+    mesh.session(1);
+    assert_snapshot!(story(&mut mesh), @"session 3 starts on cpu of node 1");
+}
+
+#[test]
+fn a_small_mesh_is_not_closed_by_those_who_wait() {
+    let mut mesh = Mesh::of(&[(A, 2), (B, 2), (C, 2)]);
+    mesh.session(3);
+    mesh.plan();
+    for _ in 0..3 {
+        mesh.open(SessionSpec { need: cores(2), ..session(1) });
+    }
+    mesh.plan();
+    mesh.wait(STARVES_AFTER.0);
+    mesh.session(2);
+    assert_snapshot!(story(&mut mesh), @"
+    session 5 starts on cpu of node 2
+    session 5 starts on cpu of node 3
+    ");
+}

@@ -1,6 +1,6 @@
 //! Who has what, and who would fit where: counted from the workers, one by one, in numbers that cannot overflow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::capability::{Device, DeviceKind};
 use skein_core::health::Phase;
@@ -186,10 +186,29 @@ impl<'a> Mesh<'a> {
         left.any(|place| self.fits(id, session, place, |_, worker| worker.duty != Duty::Serving))
     }
 
-    /// How many nodes may be kept free for sessions other than this one.
+    /// How many nodes may be kept free for sessions other than this one: for those that have waited long and would stand
+    /// somewhere if only others went; one node of eight, and one at least.
     pub(crate) fn promised(&self, not: SessionId) -> usize {
-        let others = self.state.sessions.iter().filter(|(id, session)| **id != not && self.starves(**id, session));
-        others.count()
+        let waits = |id: &SessionId, session: &Session| {
+            *id != not && self.starves(*id, session) && self.places().any(|place| self.waits_for(*id, session, place))
+        };
+        let others = self.state.sessions.iter().filter(|(id, session)| waits(id, session)).count();
+        others.min((self.state.nodes.len() / 8).clamp(1, 8))
+    }
+
+    /// Whether all of these nodes may be kept free for sessions other than this one.
+    pub(crate) fn may_be_promised(&self, not: SessionId, nodes: &BTreeSet<NodeId>) -> bool {
+        let starving = || self.state.sessions.iter().filter(|(id, session)| **id != not && self.starves(**id, session));
+        let is_waited_for = |node: &NodeId| {
+            let mut there = self.places().filter(|(known, _)| known == node);
+            there.any(|place| starving().any(|(id, session)| self.waits_for(*id, session, place)))
+        };
+        nodes.len() <= self.promised(not) && nodes.iter().all(is_waited_for)
+    }
+
+    /// Whether one more worker of a session would stand at a place beside its own, once all others have gone.
+    fn waits_for(&self, id: SessionId, session: &Session, place: (NodeId, &Device)) -> bool {
+        self.fits(id, session, place, |_, worker| worker.session != id || worker.duty != Duty::Serving)
     }
 
     /// Whether it has waited so long that a place may be kept free for it.

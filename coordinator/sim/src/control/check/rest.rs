@@ -1,7 +1,7 @@
 //! A state for which nothing more is planned: nobody lacks what he could have, and what is spare is shared fairly.
 //!
 //! Where workers are about to leave a node, its room may be meant for somebody; and for every session that has waited long,
-//! one node may be kept free. Neither counts against the planner here; a mesh that was let come to rest has little of both.
+//! one node may be kept free, if that would bring it what it waits for. Neither counts against the planner here; a mesh that was let come to rest has little of both.
 
 use std::collections::BTreeSet;
 
@@ -71,10 +71,9 @@ fn is_lent(mesh: &Mesh, worker: &Worker) -> bool {
 }
 
 fn lacks_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
-    let kept = mesh.promised(id);
     let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
     let free = nodes_where(mesh, |place| mesh.fits(id, session, place, warm));
-    if free.len() > kept {
+    if !mesh.may_be_promised(id, &free) {
         found.push(format!("session {id} lacks {} workers; it fits on {free:?}", mesh.lacking(id, session)));
     }
     if mesh.may_claim(id, session) {
@@ -88,16 +87,15 @@ fn lacks_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<
         warm(worker_id, worker) || is_other && (is_lower || is_lent(mesh, worker))
     };
     let taken = nodes_where(mesh, |place| mesh.fits(id, session, place, goes));
-    if taken.len() > kept {
+    if !mesh.may_be_promised(id, &taken) {
         found.push(format!("session {id} lacks {} workers; it may evict on {taken:?}", mesh.lacking(id, session)));
     }
 }
 
 fn hungers_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
-    let kept = mesh.promised(id);
     let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
     let free = nodes_where(mesh, |place| mesh.fits(id, session, place, warm));
-    if free.len() > kept {
+    if !mesh.may_be_promised(id, &free) {
         found.push(format!("session {id} wants {} workers; it fits on {free:?}", target(session)));
     }
     if mesh.may_claim(id, session) {
@@ -109,7 +107,7 @@ fn hungers_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Ve
             mesh.fits(id, session, (node, device), |other, worker| other == *lent || warm(other, worker))
         })
     });
-    if nodes.len() > kept {
+    if !mesh.may_be_promised(id, &nodes) {
         found.push(format!("session {id} has less than its share; others have more on {nodes:?}"));
     }
 }
