@@ -40,8 +40,8 @@ pub(super) struct Donor {
 /// A worker that may have to leave, and what that would cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Victim {
-    priority: u8,
     is_fixed: bool,
+    priority: u8,
     /// Work that would be lost.
     at_stake: Millis,
     /// The newest first.
@@ -84,8 +84,8 @@ fn workers_of(cycle: &Cycle, donor: &Donor) -> Vec<Victim> {
     let workers = workers.filter(|(id, _)| cycle.slot_of(*id).is_some_and(|slot| !told(slot, *id)));
     let mut victims: Vec<Victim> = workers
         .map(|(id, worker)| Victim {
-            priority: donor.priority,
             is_fixed: donor.is_fixed,
+            priority: donor.priority,
             at_stake: worker.at_stake,
             worker: Reverse(id),
             session: donor.session,

@@ -17,6 +17,9 @@ const PROMISES_MAX: usize = 8;
 /// And no more than one node of so many, but one: whoever waits may slow a small mesh, and not close it.
 const NODES_PER_PROMISE: usize = 8;
 
+/// The turns of fixed workers come after those of all that is lent, whatever its priority.
+const AFTER_LENT: usize = 1 << u8::BITS;
+
 /// Gives each session its fixed workers.
 pub(super) fn fill(cycle: &mut Cycle) {
     let mut lent = lent(cycle);
@@ -85,7 +88,7 @@ fn lent(cycle: &Cycle) -> Vec<Donor> {
     let donor = |(id, session): (&SessionId, &Session)| {
         let most = cycle.lent(*id, session);
         let (session, priority) = (*id, session.spec.priority);
-        (most > 0).then_some(Donor { session, priority, is_fixed: false, most, turn: usize::from(priority) * 2 })
+        (most > 0).then_some(Donor { session, priority, is_fixed: false, most, turn: usize::from(priority) })
     };
     sessions.filter_map(donor).collect()
 }
@@ -158,10 +161,10 @@ fn evict_for(cycle: &mut Cycle, request: &mut Request, lent: &[Donor]) -> bool {
         if request.policy.may_evict(request.session, holder) {
             let most = cycle.serving(*id).min(holder.spec.fixed);
             let (priority, is_fixed) = (holder.spec.priority, true);
-            donors.push(Donor { session: *id, priority, is_fixed, most, turn: usize::from(priority) * 2 + 1 });
+            donors.push(Donor { session: *id, priority, is_fixed, most, turn: AFTER_LENT + usize::from(priority) });
         }
     }
-    // Cheapest first: what is lent to a low priority, then its fixed workers.
+    // Cheapest first: whatever is lent was given on recall, and taking it breaks no promise; then fixed workers.
     donors.sort_unstable_by_key(|donor| (donor.turn, core::cmp::Reverse(donor.session)));
     let why = |is_fixed: bool, by: SessionId| if is_fixed { Why::Preempted { by } } else { Why::Reclaimed { by } };
     !donors.is_empty() && evict::evict(cycle, request, &donors, why)

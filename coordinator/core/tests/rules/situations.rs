@@ -309,6 +309,21 @@ fn what_is_lent_makes_way_for_fixed_workers_of_any_priority() {
 }
 
 #[test]
+fn what_is_lent_to_a_high_priority_goes_before_what_is_promised_to_a_low_one() {
+    let mut mesh = Mesh::of(&[(A, 2)]);
+    let lent = mesh.open(SessionSpec { priority: 90, ..sharing(1, 0) });
+    mesh.open(low(1));
+    wants(&mut mesh, lent, 9);
+    mesh.plan();
+    mesh.open(preemptive(95, 1));
+    assert_snapshot!(story(&mut mesh), @"
+    worker 2 of session 1 makes way for session 3
+    --
+    session 3 starts on cpu of node 1
+    ");
+}
+
+#[test]
 fn a_newcomer_gets_its_share_from_those_who_have_more() {
     let mut mesh = Mesh::of(&[(A, 4)]);
     let first = mesh.open(sharing(1, 0));

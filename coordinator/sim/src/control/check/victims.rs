@@ -10,8 +10,8 @@ use skein_core::{Millis, SessionId, WorkerId};
 
 use super::mesh::{Mesh, target};
 
-/// What one victim costs: the less, the better.
-type Cost = (u8, bool, Millis, Reverse<WorkerId>);
+/// What one victim costs: the less, the better. Nobody loses what he was promised while somebody has what was only lent.
+type Cost = (bool, u8, Millis, Reverse<WorkerId>);
 
 /// What is wrong with the victims that are named from here on; nothing where it is not a first one, or where it cannot be
 /// told alone.
@@ -61,5 +61,5 @@ fn cost(mesh: &Mesh, id: WorkerId, by: SessionId, session: &Session) -> Option<C
     let holder = mesh.state.sessions.get(&worker.session)?;
     let is_fixed = mesh.spare(worker.session, holder) == 0;
     let may_evict = session.policy == PolicyName::Preemptive && holder.spec.priority < session.spec.priority;
-    (may_evict || !is_fixed).then_some((holder.spec.priority, is_fixed, worker.at_stake, Reverse(id)))
+    (may_evict || !is_fixed).then_some((is_fixed, holder.spec.priority, worker.at_stake, Reverse(id)))
 }
