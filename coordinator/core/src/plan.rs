@@ -1,7 +1,7 @@
 //! Which workers should exist, and where: the leader's decision, in stages.
 //!
 //! 1. [`places`] follows the state: every place, what stands there, and in which order places are taken;
-//! 2. [`reconcile`] finds what is over, too much, or of the wrong size;
+//! 2. [`reconcile`] finds what is over or too much, and, after 3, what is too small;
 //! 3. [`fixed`] gives sessions their fixed workers in the order of the policy, [`request`] finding the best place for each
 //!    and [`evict`] whoever has to leave for it;
 //! 4. [`share`] shares out what is spare.
@@ -120,10 +120,13 @@ impl Planner {
         // 2. What is over, too much, or of the wrong size?
         reconcile::end_leaving(&mut cycle);
         reconcile::give_back(&mut cycle);
-        reconcile::resize(&mut cycle);
+        reconcile::shrink(&mut cycle);
         // 3. What is promised: the fixed workers.
         fixed::fill(&mut cycle);
-        // 4. What is spare.
+        // 4. Who needs more than he has: in what nobody lacks, nor waits for.
+        share::keep_left(&mut cycle);
+        reconcile::grow(&mut cycle);
+        // 5. What is spare.
         share::share_out(&mut cycle);
         Plan { changes: cycle.into_changes() }
     }

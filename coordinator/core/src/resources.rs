@@ -67,6 +67,11 @@ impl Resources {
         self.gpu_milli <= device.gpu_milli && self.gpu_memory_bytes <= device.gpu_memory_bytes
     }
 
+    /// Whether this is nothing of anything.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The first dimension in which this is more than `room`, with both numbers; none where it fits.
     pub fn first_excess(&self, room: &Self) -> Option<(Dimension, u64, u64)> {
         let [cpu, memory, gpu, gpu_memory] = self.counted();

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::WorkerId;
+use crate::ids::{SessionId, WorkerId};
 use crate::plan::cycle::Cycle;
-use crate::session::Session;
+use crate::plan::places::Part;
+use crate::resources::Resources;
 use crate::worker::{Duty, Worker};
 
 /// Workers whose time to leave is over go.
@@ -39,16 +40,29 @@ pub(super) fn give_back(cycle: &mut Cycle) {
     }
 }
 
-/// Workers get what their session reserves by now: less at once, more where there is room.
-pub(super) fn resize(cycle: &mut Cycle) {
+/// Workers whose session reserves less by now are given less at once.
+pub(super) fn shrink(cycle: &mut Cycle) {
+    resize(cycle, |more| more.is_nothing());
+}
+
+/// Workers whose session reserves more by now are given more where there is room, once all that lack a fixed worker had
+/// their turn: what is left for those is not to be grown into.
+pub(super) fn grow(cycle: &mut Cycle) {
+    resize(cycle, |more| !more.is_nothing());
+}
+
+fn resize(cycle: &mut Cycle, is_meant: impl Fn(&Resources) -> bool) {
     let state = cycle.state;
     for (id, session) in state.sessions.iter().filter(|(_, session)| session.spec.need_max.is_some()) {
         for (worker, known) in state.workers_of(*id) {
-            if known.duty != Duty::Serving || known.need == session.reserved {
+            let more = session.reserved.minus(&known.need);
+            if known.duty != Duty::Serving || known.need == session.reserved || !is_meant(&more) {
                 continue;
             }
+            let Some(slot) = cycle.slot_of(worker).filter(|slot| may_have(cycle, *slot, worker, *id, &more)) else {
+                continue;
+            };
             // A warm worker stopped for each that is kept on the node is the most that it can take.
-            let Some(slot) = cycle.slot_of(worker).filter(|slot| fits(cycle, *slot, worker, session)) else { continue };
             if !cycle.has_space(1 + cycle.places.slot(slot).occupants.len()) {
                 return;
             }
@@ -57,16 +71,15 @@ pub(super) fn resize(cycle: &mut Cycle) {
     }
 }
 
-fn fits(cycle: &Cycle, number: usize, worker: WorkerId, session: &Session) -> bool {
+fn may_have(cycle: &Cycle, number: usize, worker: WorkerId, of: SessionId, more: &Resources) -> bool {
     let slot = cycle.places.slot(number);
-    // It may have been given back in this cycle.
+    // It may have been given back in this cycle, or has to leave.
     let occupant = slot.occupants.iter().find(|occupant| occupant.worker == Some(worker));
-    let Some(occupant) = occupant.filter(|occupant| occupant.part == crate::plan::places::Part::Serving) else {
-        return false;
-    };
-    let more = session.reserved.minus(&occupant.need);
+    let Some(occupant) = occupant.filter(|occupant| occupant.part == Part::Serving) else { return false };
+    let is_promised = cycle.promises.get(&number).is_some_and(|to| *to != of);
     let device = &slot.devices[occupant.device];
-    [(&slot.room, &device.room), (&slot.later, &device.later)]
+    let fits = [(&slot.room, &device.room), (&slot.later, &device.later)]
         .into_iter()
-        .all(|(node, device)| more.fits_node(node) && more.fits_device(device))
+        .all(|(node, device)| more.fits_node(node) && more.fits_device(device));
+    more.is_nothing() || (fits && !is_promised)
 }

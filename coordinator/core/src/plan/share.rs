@@ -27,6 +27,11 @@ struct Standing {
     session: SessionId,
 }
 
+/// Keeps what others leave for those that compete.
+pub(super) fn keep_left(cycle: &mut Cycle) {
+    fixed::keep_for(cycle, wants, false);
+}
+
 /// Shares out what is spare.
 pub(super) fn share_out(cycle: &mut Cycle) {
     let state = cycle.state;
@@ -35,7 +40,6 @@ pub(super) fn share_out(cycle: &mut Cycle) {
     if hungry.is_empty() {
         return;
     }
-    fixed::keep_for(cycle, wants, false);
     let lent = state.sessions.iter().filter(|(id, session)| cycle.lent(**id, session) > 0);
     let mut lent: BTreeSet<Standing> = lent.map(|(id, session)| standing(cycle, *id, session, 0)).collect();
     // The needs of a mesh come in few sizes: what nobody has room for, and what nobody can be asked to make room for. Whoever

@@ -429,6 +429,22 @@ fn a_reservation_follows_the_measured_use() {
 }
 
 #[test]
+fn nobody_grows_into_room_that_others_left_for_somebody_else() {
+    let mut mesh = Mesh::of(&[(A, 4)]);
+    let growing = mesh.open(SessionSpec { need_max: Some(cores(3)), priority: 90, ..session(1) });
+    mesh.open(low(1));
+    mesh.open(low(1));
+    mesh.open(low(1));
+    mesh.plan();
+    mesh.open(preemptive(95, 2));
+    mesh.plan();
+    let left = WorkerReport::Left;
+    mesh.apply(Command::WorkerReport { node: A, worker: WorkerId(4), report: left });
+    mesh.apply(Command::SessionReserve { session: growing, reserved: cores(2) });
+    assert_snapshot!(story(&mut mesh), @"session 5 starts on cpu of node 1");
+}
+
+#[test]
 fn a_session_that_waited_long_has_a_node_kept_free() {
     let mut mesh = Mesh::of(&[(A, 2)]);
     mesh.session(1);

@@ -61,6 +61,11 @@ impl Sum {
         self.gpu <= u128::from(offers.gpu_milli) && self.gpu_memory <= u128::from(offers.gpu_memory_bytes)
     }
 
+    /// Whether it is no more of anything than so much.
+    pub(crate) fn is_within(&self, most: &Resources) -> bool {
+        self.fits_node(most) && self.fits_device(most)
+    }
+
     /// The largest part that so much is of this, in billionths.
     fn part(&self, amount: &Resources) -> u128 {
         let counted = [
@@ -173,11 +178,16 @@ impl<'a> Mesh<'a> {
 
     /// How many workers are about to leave for a session.
     pub(crate) fn left_for(&self, id: SessionId) -> u32 {
-        let for_it = |worker: &&Worker| match worker.duty {
+        self.state.nodes.keys().map(|node| self.left_on(*node, id)).sum()
+    }
+
+    /// How many of them on a node.
+    pub(crate) fn left_on(&self, node: NodeId, id: SessionId) -> u32 {
+        let for_it = |worker: &Worker| match worker.duty {
             Duty::Leaving { why: Why::Preempted { by } | Why::Reclaimed { by }, .. } => by == id,
             _ => false,
         };
-        u32::try_from(self.state.workers.values().filter(for_it).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.on(node).iter().filter(|(_, worker)| for_it(worker)).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a session may have taken a place that others are about to leave.

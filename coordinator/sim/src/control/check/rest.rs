@@ -57,7 +57,8 @@ fn wrong_size(mesh: &Mesh, id: WorkerId, worker: &Worker, session: &Session, fou
     let mut unfailed = session.clone();
     unfailed.failures.clear();
     let fits = device.is_some_and(|device| mesh.fits(worker.session, &unfailed, (worker.node, device), gone));
-    if session.spec.need_max.is_some() && fits {
+    let may_be_kept = mesh.may_be_promised(worker.session, &BTreeSet::from([worker.node]));
+    if session.spec.need_max.is_some() && fits && !may_be_kept {
         found.push(format!("worker {id} has {:?}, and {:?} would fit", worker.need, session.reserved));
     }
 }

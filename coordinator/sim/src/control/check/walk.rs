@@ -10,7 +10,7 @@ use skein_core::session::Session;
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Command, Entry, Event, Millis, NodeId, Resources, SessionId, State, WorkerId, apply};
 
-use super::mesh::{Mesh, has_no_time_left, rank, runs, target};
+use super::mesh::{Mesh, Sum, has_no_time_left, rank, runs, target};
 use super::{rest, victims};
 
 /// Carries out a plan, and says what is wrong with it.
@@ -48,7 +48,35 @@ fn give_back(mesh: &Mesh, id: WorkerId) -> Option<&'static str> {
 fn resize(mesh: &Mesh, id: WorkerId, need: &Resources) -> Option<&'static str> {
     let resized = serving(mesh, id);
     let is_due = resized.is_some_and(|(_, session, worker)| session.reserved == *need && worker.need != *need);
-    (!is_due).then_some("its size is right, or this one is not")
+    let grows = resized.is_some_and(|(_, _, worker)| !Sum::of([need].into_iter()).is_within(&worker.need));
+    match resized {
+        Some((_, _, worker)) if is_due && grows => takes_what_is_left(mesh, id, worker.node, need),
+        _ => (!is_due).then_some("its size is right, or this one is not"),
+    }
+}
+
+/// Room that others leave for a session is not for a third to grow into.
+fn takes_what_is_left(mesh: &Mesh, id: WorkerId, node: NodeId, need: &Resources) -> Option<&'static str> {
+    let mut grown = mesh.state.clone();
+    let worker = grown.workers.get_mut(&id)?;
+    let own = worker.session;
+    worker.need = need.clone();
+    let grown = Mesh::of(&grown, mesh.now);
+    let fits = |mesh: &Mesh, by: SessionId, session: &Session| {
+        let mut there = mesh.places().filter(|(known, _)| *known == node);
+        there.any(|place| mesh.fits(by, session, place, |_, worker| worker.duty != Duty::Serving))
+    };
+    let is_robbed = |by: &SessionId, session: &Session| {
+        let leaves = mesh.left_on(node, *by);
+        let lacks = mesh.lacking(*by, session);
+        leaves > 0
+            && lacks > 0
+            && mesh.left_for(*by) == leaves
+            && fits(mesh, *by, session)
+            && !fits(&grown, *by, session)
+    };
+    let robbed = mesh.state.sessions.iter().any(|(by, session)| *by != own && is_robbed(by, session));
+    robbed.then_some("it grows into what others leave for somebody")
 }
 
 /// A worker that serves, and whom.
