@@ -17,9 +17,11 @@ use crate::cli::Common;
 use crate::client::{Order, TaskResult, TaskStream};
 use crate::frame::PAYLOAD_BYTES_MAX;
 use crate::worker::protocol::InputKind;
-use row::{End, Row, finish, keep, node_names};
+use files::Files;
+use row::{End, Row, Told, node_names};
 
 mod durable;
+mod files;
 pub(crate) mod row;
 
 pub(crate) use durable::row as row_of;
@@ -46,7 +48,7 @@ pub(crate) struct RunArgs {
     /// Return when the durable tasks are accepted, and fetch what became of them later
     #[arg(long, requires = "durable")]
     detach: bool,
-    /// Pictures, PNG or JPEG
+    /// Pictures, PNG or JPEG; a lone `-` takes their names from standard input, a line each, until it ends
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -60,23 +62,26 @@ pub(crate) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     let names = node_names(&client).await?;
     let mut stream = TaskStream::open(client, arguments.session, Order::Kept).await?;
     stream.set_priority(arguments.priority);
-    let mut files = arguments.files.iter().enumerate();
-    // Which file each task is, by its place on the command line.
-    let mut sent: BTreeMap<Sequence, usize> = BTreeMap::new();
-    let mut rows = BTreeMap::new();
-    let output = common.output();
+    let mut files = Files::of(arguments.files);
+    // What was sent and has no answer yet.
+    let mut sent: BTreeMap<Sequence, (usize, PathBuf)> = BTreeMap::new();
+    let mut told = Told::new(common.output());
+    let mut taken = 0;
     loop {
         while stream.pending() < UNDER_WAY_MAX {
-            let Some((place, file)) = files.next() else { break };
-            match read(file).await {
+            let next = if stream.pending() == 0 { files.next().await } else { files.known() };
+            let Some(file) = next else { break };
+            let place = taken;
+            taken += 1;
+            match read(&file).await {
                 Ok(payload) => {
-                    sent.insert(stream.submit(InputKind::Picture, payload).await?, place);
+                    sent.insert(stream.submit(InputKind::Picture, payload).await?, (place, file));
                 }
-                Err(error) => keep(output, &mut rows, place, Row::failed(file.display().to_string(), error))?,
+                Err(error) => told.tell(place, Row::failed(file.display().to_string(), error))?,
             }
         }
         let Some(result) = next_or_tell(&mut stream, arguments.session).await? else { break };
-        let place = sent.remove(&result.sequence).context("a result came for a task that was not sent")?;
+        let (place, file) = sent.remove(&result.sequence).context("a result came for a task that was not sent")?;
         let end = End {
             attempt: result.attempt,
             worker: result.worker,
@@ -84,9 +89,9 @@ pub(crate) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
             latency: Some(result.latency),
             result: result.result,
         };
-        keep(output, &mut rows, place, Row::of(arguments.files[place].display().to_string(), end))?;
+        told.tell(place, Row::of(file.display().to_string(), end))?;
     }
-    finish(output, rows, &names)
+    told.finish(&names)
 }
 
 async fn read(file: &Path) -> Result<Bytes, String> {

@@ -1,6 +1,5 @@
 //! `skein task`.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -11,7 +10,7 @@ use crate::api::{Answer, Request, TaskStatus};
 use crate::cli::Common;
 use crate::cli::amounts::time;
 use crate::cli::output::{Show, table};
-use crate::cli::run::row::{finish, keep, node_names};
+use crate::cli::run::row::{Told, node_names};
 use crate::cli::run::row_of;
 use crate::client::{Client, DurableNews, DurableTasks};
 
@@ -62,12 +61,12 @@ async fn fetch(common: &Common, client: Client, stream: StreamId, wait: bool) ->
     };
     let expected = if wait { known.kept + known.pending } else { known.kept };
     let mut tasks = DurableTasks::resume(client, stream).await?;
-    let (output, mut rows) = (common.output(), BTreeMap::new());
-    while rows.len() < expected {
+    let mut told = Told::new(common.output());
+    while told.count() < expected {
         let DurableNews::Ended(head, _) = tasks.news().await? else { continue };
         let sequence: Sequence = head.sequence;
         let place = usize::try_from(sequence.0).unwrap_or(usize::MAX);
-        keep(output, &mut rows, place, row_of(head, None))?;
+        told.tell(place, row_of(head, None))?;
         tasks.fetched(&[sequence]).await;
     }
     if known.pending == 0 || wait {
@@ -75,7 +74,7 @@ async fn fetch(common: &Common, client: Client, stream: StreamId, wait: bool) ->
     } else {
         tell_pending(known.pending);
     }
-    finish(output, rows, &names)
+    told.finish(&names)
 }
 
 #[expect(clippy::print_stderr, reason = "a word to whoever looks")]

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::cli::Common;
 use crate::cli::amounts::length;
 use crate::cli::output::{Output, json_line, print};
-use crate::cli::run::row::{End, Row, finish, keep, node_names};
+use crate::cli::run::files::Files;
+use crate::cli::run::row::{End, Row, Told, node_names};
 use crate::cli::run::{RunArgs, read};
 use crate::client::{DurableNews, DurableTasks};
 use crate::durable::wire::{EndedHead, NewTask};
@@ -28,44 +29,48 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     client.learn_addresses().await?;
     let names = node_names(&client).await?;
     let mut tasks = DurableTasks::begin(client, arguments.session, arguments.keep).await?;
-    let (output, mut rows) = (common.output(), BTreeMap::new());
+    let mut told = Told::new(common.output());
     let mut sent = Sent::default();
+    let mut files = Files::of(arguments.files);
     // 1. Every file that can be read becomes a task, and the mesh promises to do it.
-    let mut files = arguments.files.iter().enumerate().peekable();
-    while files.peek().is_some() {
+    let (mut taken, mut more) = (0, true);
+    while more {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_MAX {
-            let Some((place, file)) = files.next() else { break };
-            let label = file.display().to_string();
-            match read(file).await {
+            let next = if batch.is_empty() { files.next().await } else { files.known() };
+            let Some(file) = next else { break };
+            let (place, label) = (taken, file.display().to_string());
+            taken += 1;
+            match read(&file).await {
                 Ok(payload) => {
                     bytes += payload.len();
                     sent.places.push(place);
                     batch.push((new_task(label, arguments.priority), payload));
                 }
-                Err(error) => keep(output, &mut rows, place, Row::failed(label, error))?,
+                Err(error) => told.tell(place, Row::failed(label, error))?,
             }
         }
+        more = !batch.is_empty();
         sent.submit(&mut tasks, batch).await?;
         while tasks.accepted().0 < sent.places.len() as u64 {
             let news = tasks.news().await?;
-            sent.take(&mut tasks, news, output, &mut rows).await?;
+            sent.take(&mut tasks, news, &mut told).await?;
         }
     }
     if sent.places.is_empty() {
-        return finish(output, rows, &names);
+        return told.finish(&names);
     }
     tell(tasks.id(), sent.places.len(), &length(arguments.keep), arguments.detach);
     if arguments.detach {
-        return detached(output, tasks.id(), sent.places.len(), &rows);
+        return detached(&told, tasks.id(), sent.places.len());
     }
     // 2. Their ends come as they are ready.
     while sent.ended < sent.places.len() {
         let news = tasks.news().await?;
-        sent.take(&mut tasks, news, output, &mut rows).await?;
+        sent.take(&mut tasks, news, &mut told).await?;
     }
     tasks.close().await?;
-    finish(output, rows, &names)
+    told.finish(&names)
 }
 
 /// What was submitted, and what has come back.
@@ -88,20 +93,14 @@ impl Sent {
         Ok(())
     }
 
-    async fn take(
-        &mut self,
-        tasks: &mut DurableTasks,
-        news: DurableNews,
-        output: Output,
-        rows: &mut BTreeMap<usize, Row>,
-    ) -> anyhow::Result<()> {
+    async fn take(&mut self, tasks: &mut DurableTasks, news: DurableNews, told: &mut Told) -> anyhow::Result<()> {
         let DurableNews::Ended(head, _) = news else { return Ok(()) };
         let sequence = head.sequence;
         let latency = self.at.remove(&sequence).map(|since| since.elapsed());
         let place = usize::try_from(sequence.0).ok().and_then(|number| self.places.get(number).copied());
         if let Some(place) = place {
             self.ended += 1;
-            keep(output, rows, place, row(head, latency))?;
+            told.tell(place, row(head, latency))?;
         }
         tasks.fetched(&[sequence]).await;
         Ok(())
@@ -128,19 +127,14 @@ fn tell(stream: StreamId, count: usize, keep: &str, detach: bool) {
     );
 }
 
-fn detached(
-    output: Output,
-    stream: StreamId,
-    accepted: usize,
-    unread: &BTreeMap<usize, Row>,
-) -> anyhow::Result<ExitCode> {
-    match output {
+fn detached(told: &Told, stream: StreamId, accepted: usize) -> anyhow::Result<ExitCode> {
+    match told.output {
         Output::Json => json_line(&serde_json::json!({ "stream": stream, "accepted": accepted }))?,
         Output::Quiet => print(&stream.to_string())?,
         Output::Table => print(&format!("Stream {stream}: {accepted} tasks are accepted"))?,
     }
-    if let Some(first) = unread.values().next() {
-        bail!("{} files were not sent; the first is {}", unread.len(), first.told());
+    if let Some((count, first)) = told.failed() {
+        bail!("{count} files were not sent, or have no answer; the first is {first}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -54,28 +54,59 @@ pub(crate) async fn node_names(client: &Client) -> anyhow::Result<Names> {
     Ok(mesh.nodes.into_iter().map(|node| (node.node, node.name)).collect())
 }
 
-/// JSON goes out line by line as it comes; a table needs all of its rows.
-pub(crate) fn keep(output: Output, rows: &mut BTreeMap<usize, Row>, place: usize, row: Row) -> anyhow::Result<()> {
-    if output == Output::Json {
-        json_line(&row)?;
-    }
-    rows.insert(place, row);
-    Ok(())
+/// The ends of tasks, as they come.
+pub(crate) struct Told {
+    pub(crate) output: Output,
+    /// By their place; those that were printed already are not kept.
+    rows: BTreeMap<usize, Row>,
+    count: usize,
+    /// The file of the first that failed, and what is wrong with it.
+    failed: Option<String>,
+    failed_count: usize,
 }
 
-/// Shows all rows, in the order of their places. An error where some have no answer.
-pub(crate) fn finish(output: Output, rows: BTreeMap<usize, Row>, names: &Names) -> anyhow::Result<ExitCode> {
-    let rows: Vec<Row> = rows.into_values().collect();
-    match output {
-        Output::Table => print(&as_table(&rows, names))?,
-        Output::Quiet => print(&rows.iter().map(Row::best).collect::<String>())?,
-        Output::Json => {}
+impl Told {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { output, rows: BTreeMap::new(), count: 0, failed: None, failed_count: 0 }
     }
-    let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    if failed > 0 {
-        bail!("{failed} of {} tasks have no answer", rows.len());
+
+    /// JSON goes out line by line as it comes; a table needs all of its rows.
+    pub(crate) fn tell(&mut self, place: usize, row: Row) -> anyhow::Result<()> {
+        self.count += 1;
+        if let Some(error) = &row.error {
+            self.failed_count += 1;
+            self.failed.get_or_insert_with(|| format!("{}: {error}", row.file));
+        }
+        if self.output == Output::Json {
+            return json_line(&row);
+        }
+        self.rows.insert(place, row);
+        Ok(())
     }
-    Ok(ExitCode::SUCCESS)
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many failed, and what is wrong with the first of them.
+    pub(crate) fn failed(&self) -> Option<(usize, &str)> {
+        self.failed.as_deref().map(|first| (self.failed_count, first))
+    }
+
+    /// Shows all of them, in the order of their places. An error where some have no answer.
+    pub(crate) fn finish(self, names: &Names) -> anyhow::Result<ExitCode> {
+        let rows: Vec<Row> = self.rows.into_values().collect();
+        match self.output {
+            Output::Table => print(&as_table(&rows, names))?,
+            Output::Quiet => print(&rows.iter().map(Row::best).collect::<String>())?,
+            Output::Json => {}
+        }
+        if self.failed_count > 0 {
+            bail!("{} of {} tasks have no answer", self.failed_count, self.count);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 impl Row {
@@ -111,11 +142,6 @@ impl Row {
             run_ms: end.ran.as_secs_f64() * 1e3,
             ..Self::failed(file, String::new())
         }
-    }
-
-    /// The file, and what is wrong with it.
-    pub(crate) fn told(&self) -> String {
-        format!("{}: {}", self.file, self.error.as_deref().unwrap_or("nothing is wrong with it"))
     }
 
     /// The one word that matters, on its line.
