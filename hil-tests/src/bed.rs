@@ -1,5 +1,7 @@
-//! Agents as processes on loopback, each with a state directory of its own. Dropping the bed ends them all.
+//! Agents as processes, each with a state directory of its own, on loopback or each on a host of its own. Dropping the bed ends
+//! them all.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -7,19 +9,28 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::disk::SmallDisk;
+use crate::net::Lan;
+
 /// How long anything that a mesh does by itself may take before a test fails. Debug builds on two busy cores are slow.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// Where agents on hosts of their own listen; gossip takes the next port.
+const PORT: u16 = 7433;
 
 /// A mesh under test.
 #[derive(Debug)]
 pub struct Bed {
+    /// Unmounted before their directory is removed.
+    disks: Vec<SmallDisk>,
     directory: TempDir,
     /// What every agent of it is started with, beside what tells it from the others.
     settings: Vec<String>,
     /// Its agents, in the order they were started.
     pub agents: Vec<Agent>,
+    /// Their hosts; none where they share loopback.
+    lan: Option<Lan>,
 }
 
 /// One agent.
@@ -31,6 +42,10 @@ pub struct Agent {
     pub address: SocketAddr,
     /// Where its gossip listens.
     pub gossip: SocketAddr,
+    /// Where others reach it, where that is not where it listens.
+    pub advertise: Option<SocketAddr>,
+    /// Variables that it is started with.
+    pub environment: Vec<(OsString, OsString)>,
     /// Its process, while it runs.
     pub process: Option<Child>,
 }
@@ -45,7 +60,16 @@ impl Bed {
     /// A bed without agents.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        Self { directory, settings: Vec::new(), agents: Vec::new() }
+        Self { disks: Vec::new(), directory, settings: Vec::new(), agents: Vec::new(), lan: None }
+    }
+
+    /// A bed without agents, with room for so many on hosts of their own, and one more host, from which commands run.
+    pub fn on_hosts(count: usize, settings: &[&str]) -> Self {
+        let mut bed = Self::new();
+        // They are told of each other, so that nothing depends on multicast.
+        bed.settings = ["--mdns", "false"].iter().chain(settings).map(ToString::to_string).collect();
+        bed.lan = Some(Lan::new(count + 1));
+        bed
     }
 
     /// A mesh of so many agents, up and with all of its voters.
@@ -66,38 +90,71 @@ impl Bed {
 
     /// Starts one more agent; all but the first are told of the first.
     pub fn start(&mut self) -> usize {
-        let number = self.agents.len();
-        let agent = Agent {
-            name: format!("node-{}", number + 1),
-            address: free_address(),
-            gossip: free_address(),
-            process: None,
-        };
-        self.agents.push(agent);
+        let number = self.prepare();
         self.restart(number);
+        number
+    }
+
+    /// Makes room for one more agent, for [`Bed::restart`] to start.
+    pub fn prepare(&mut self) -> usize {
+        let number = self.agents.len();
+        let (address, gossip) = match &self.lan {
+            None => (free_address(), free_address()),
+            Some(lan) => {
+                let at = |port| format!("{}:{port}", lan.address(host(number))).parse().expect("it is an address");
+                (at(PORT), at(PORT + 1))
+            }
+        };
+        let name = format!("node-{}", number + 1);
+        self.agents.push(Agent { name, address, gossip, advertise: None, environment: Vec::new(), process: None });
         number
     }
 
     /// Starts an agent again, on its old addresses and state directory.
     pub fn restart(&mut self, number: usize) {
+        self.launch(number);
+        self.wait_until_answers(number);
+    }
+
+    /// The same, without waiting for it.
+    pub fn launch(&mut self, number: usize) {
         let peer = self.agents.iter().enumerate().find(|(at, agent)| *at != number && agent.process.is_some());
-        let peer = peer.map(|(_, agent)| agent.address.to_string());
+        let peer = peer.map(|(_, agent)| agent.advertise.unwrap_or(agent.address).to_string());
         let agent = &self.agents[number];
         let log = std::fs::File::options().create(true).append(true).open(self.path(&format!("{}.log", agent.name)));
-        let mut command = clean(Command::new(binary()));
+        let advertise = agent.advertise.map(|address| address.to_string());
+        let mut command = self.on_host(host(number));
         command
+            .envs(agent.environment.iter().map(|(name, value)| (name, value)))
             .args(["agent", "--name", &agent.name])
             .args(["--listen", &agent.address.to_string(), "--gossip-listen", &agent.gossip.to_string()])
             .args(peer.iter().flat_map(|peer| ["--peer", peer.as_str()]))
+            .args(advertise.iter().flat_map(|address| ["--advertise", address.as_str()]))
             .arg("--state-dir")
             .arg(self.state_dir(number))
             .args(&self.settings)
             .arg("--end-with-parent")
             .stdout(Stdio::null())
             .stderr(log.expect("a log can be written"));
+        let marker = self.state_dir(number).join("address");
+        let _ = std::fs::remove_file(marker);
         self.agents[number].process = Some(command.spawn().expect("the agent starts"));
+    }
+
+    fn wait_until_answers(&self, number: usize) {
         let marker = self.state_dir(number).join("address");
         self.wait("the agent answers", || marker.exists() && self.try_cli_at(number, &["node", "status"]).is_ok());
+    }
+
+    /// Waits until an agent has ended by itself, which must not have been well.
+    pub fn wait_until_ended(&mut self, number: usize) {
+        let mut process = self.agents[number].process.take().expect("the agent runs");
+        let ended = wait_for(|| process.try_wait().is_ok_and(|status| status.is_some()));
+        // One that still runs must not outlive the test.
+        let _ = process.kill();
+        let status = process.wait().expect("it ends");
+        assert!(ended, "{} goes on\n{}", self.agents[number].name, self.logs());
+        assert!(!status.success(), "{} ended as if all were well\n{}", self.agents[number].name, self.logs());
     }
 
     /// Waits until every running agent is up in the mesh, there is a leader, and as many vote as should.
@@ -130,9 +187,36 @@ impl Bed {
 
     /// A command that talks to one agent.
     pub fn command_at(&self, number: usize, arguments: &[&str]) -> Command {
-        let mut command = clean(Command::new(binary()));
-        command.args(["--address", &self.agents[number].address.to_string()]).args(arguments);
+        self.command_at_any_of(&[number], arguments)
+    }
+
+    /// A command that talks to the first of these agents that answers.
+    pub fn command_at_any_of(&self, numbers: &[usize], arguments: &[&str]) -> Command {
+        let addresses: Vec<String> = numbers.iter().map(|number| self.agents[*number].address.to_string()).collect();
+        let mut command = self.on_host(host(self.hosts()));
+        command.args(["--address", &addresses.join(",")]).args(arguments);
         command
+    }
+
+    /// The binary, to run on a host; on loopback that is this machine.
+    fn on_host(&self, host: usize) -> Command {
+        clean(self.lan.as_ref().map_or_else(|| Command::new(binary()), |lan| lan.on(host, &binary())))
+    }
+
+    /// How many agents there is room for, where they have hosts of their own.
+    fn hosts(&self) -> usize {
+        self.lan.as_ref().map_or(0, |lan| lan.hosts() - 1)
+    }
+
+    /// Gives an agent that was not started yet a disk of its own, of so many bytes, for its state directory.
+    pub fn give_disk(&mut self, number: usize, bytes: u64) {
+        let disk = SmallDisk::mount(&self.state_dir(number), bytes);
+        self.disks.push(disk);
+    }
+
+    /// The network of a bed whose agents have hosts of their own.
+    pub fn lan(&self) -> &Lan {
+        self.lan.as_ref().expect("the bed was made with hosts")
     }
 
     /// What a command that talks to one agent prints, or its error text.
@@ -197,9 +281,19 @@ impl Drop for Bed {
     }
 }
 
+/// The host of an agent.
+pub fn host(number: usize) -> usize {
+    number + 1
+}
+
 /// Waits for a condition, for at most [`WAIT_MAX`]; whether it came.
-pub fn wait_for(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + WAIT_MAX;
+pub fn wait_for(condition: impl FnMut() -> bool) -> bool {
+    wait_for_at_most(WAIT_MAX, condition)
+}
+
+/// The same with a deadline of one's own.
+pub fn wait_for_at_most(most: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + most;
     while Instant::now() < deadline {
         if condition() {
             return true;

@@ -1,6 +1,9 @@
 //! What can go wrong, done on purpose.
 
+use std::fs::OpenOptions;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::process::Command;
 
 use crate::bed::Bed;
@@ -10,6 +13,32 @@ pub fn kill(bed: &mut Bed, number: usize) {
     let mut process = bed.agents[number].process.take().expect("the agent runs");
     process.kill().expect("it can be killed");
     process.wait().expect("it ends");
+}
+
+/// Ends an agent as an operator would: SIGTERM.
+pub fn terminate(bed: &mut Bed, number: usize) {
+    let mut process = bed.agents[number].process.take().expect("the agent runs");
+    assert!(signal(process.id(), "TERM"), "the agent can be told to stop");
+    assert!(process.wait().expect("it ends").success(), "an agent that is told to stop ends with 0\n{}", bed.logs());
+}
+
+/// Freezes an agent and its workers, as a machine that is suspended or starved: SIGSTOP.
+pub fn freeze(bed: &Bed, number: usize) {
+    signal_all(bed, number, "STOP");
+}
+
+/// Lets them go on: SIGCONT.
+pub fn thaw(bed: &Bed, number: usize) {
+    signal_all(bed, number, "CONT");
+}
+
+fn signal_all(bed: &Bed, number: usize, name: &str) {
+    let agent = bed.agents[number].process.as_ref().expect("the agent runs").id();
+    assert!(signal(agent, name), "the agent can be signalled");
+    for worker in children(agent) {
+        // One that ended meanwhile needs no signal.
+        signal(worker, name);
+    }
 }
 
 /// Ends a process that an agent started, by its id.
@@ -33,6 +62,28 @@ pub fn children(parent: u32) -> Vec<u32> {
 fn parent_of(id: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Cuts so many bytes off the end of a file.
+pub fn truncate(file: &Path, bytes: u64) {
+    let open = OpenOptions::new().write(true).open(file).expect("the file can be opened");
+    let length = open.metadata().expect("it has a length").len();
+    open.set_len(length.saturating_sub(bytes)).expect("it can be cut");
+}
+
+/// Turns over one bit of each of the last so many bytes of a file.
+pub fn flip_bits(file: &Path, bytes: u64) {
+    let mut open = OpenOptions::new().read(true).write(true).open(file).expect("the file can be opened");
+    let length = open.metadata().expect("it has a length").len();
+    let from = SeekFrom::Start(length.saturating_sub(bytes));
+    let mut tail = Vec::new();
+    open.seek(from).expect("it can be sought");
+    open.read_to_end(&mut tail).expect("it can be read");
+    for byte in &mut tail {
+        *byte ^= 1;
+    }
+    open.seek(from).expect("it can be sought");
+    open.write_all(&tail).expect("it can be written");
 }
 
 /// Throws so many datagrams of noise at an address. The noise is the same each time.

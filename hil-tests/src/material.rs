@@ -6,6 +6,24 @@ use std::path::{Path, PathBuf};
 pub const PICTURES: [(&str, &str); 4] =
     [("coffee.png", "espresso"), ("camera.png", "tripod"), ("chelsea.png", "Egyptian Mau"), ("rocket.jpg", "missile")];
 
+/// Each coloured picture with the colour that it has most of.
+pub const COLOURS: [(&str, &str); 3] = [("coffee.png", "red"), ("chelsea.png", "red"), ("rocket.jpg", "blue")];
+
+/// What the model of colours takes and gives: so little work that what is measured around it is the mesh.
+pub const COLOURS_MANIFEST: &str = "\
+[input.picture]
+width = 8
+height = 8
+layout = 'nchw'
+mean = [0, 0, 0]
+std = [255, 255, 255]
+resize = 'stretch'
+
+[output.classes]
+labels = 'colours.txt'
+top = 1
+";
+
 /// The bundled material.
 pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../material")
