@@ -49,19 +49,22 @@ fn set_up(house: &House) -> Result<()> {
             house::run(house.program("rustup", &["component", "add", component]))?;
         }
     }
-    let present = |tool: &str| house::works(house.program(tool, &["-V"]));
-    if present("ip") && present("nft") {
+    let present =
+        |tool: &str| house::works(house.program(tool, &["--version"])) || house::works(house.program(tool, &["-V"]));
+    if present("ip") && present("nft") && present("faketime") {
         return Ok(());
     }
     let id = house.program("id", &["-u"]).output().map(|output| output.stdout).unwrap_or_default();
     if id.trim_ascii() != b"0" || !house::works(house.program("apt-get", &["--version"])) {
         println!(
-            "ip or nft is missing: as root, `apt-get install iproute2 nftables`; tests in network namespaces need them"
+            "ip, nft or faketime is missing: as root, `apt-get install iproute2 nftables faketime`; tests of faults need them"
         );
         return Ok(());
     }
     house::run(house.program("apt-get", &["update", "-qq"]))?;
-    let mut install = house.program("apt-get", &["install", "-qq", "--no-install-recommends", "iproute2", "nftables"]);
+    let packages = ["iproute2", "nftables", "faketime"];
+    let mut install =
+        house.program("apt-get", &[&["install", "-qq", "--no-install-recommends"], &packages[..]].concat());
     install.env("DEBIAN_FRONTEND", "noninteractive");
     house::run(install)
 }
