@@ -1,4 +1,5 @@
-//! What one seat costs: memory, the time of a commit beside the disk's own, the file's growth, and an idle processor.
+//! What one seat costs: memory, the time of a commit beside the disk's own, commits a second by how many propose at once, the
+//! file's growth, and an idle processor.
 //!
 //! `cargo run --release -p skein-raft --example seat [ENTRIES]`
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement is its output, and a failed one may panic")]
@@ -44,6 +45,11 @@ async fn main() {
     let at = |part: usize| times[times.len() * part / 100];
     println!("commit                       {:>9.1?} p50, {:.1?} p99", at(50), at(99));
     println!("resident afterwards          {:>9.1} MB", resident_mb());
+    println!("bare fdatasync, one by one   {:>9.0} a second", 1.0 / fsync_p50(directory.path()).as_secs_f64());
+    for proposers in [1, 8, 64, 512] {
+        println!("{proposers:>3} propose at once          {:>9.0} commits a second", rate(&seat, proposers).await);
+    }
+    println!("a list of 10,000             {:>9.0} commits a second", list_rate(&seat).await);
     let before = processor_ticks();
     tokio::time::sleep(Duration::from_secs(20)).await;
     println!("idle for 20 s                {:>9.2} % of a core", (processor_ticks() - before) / 20.0);
@@ -54,6 +60,33 @@ async fn main() {
     let seat = Seat::open(SeatConfig::new(&state, NodeId(1)), Nobody).await.unwrap();
     println!("opened again in              {:>9.1?}", started.elapsed());
     seat.close().await;
+}
+
+/// For so long each number of proposers is measured.
+const MEASURE: Duration = Duration::from_secs(3);
+
+async fn rate(seat: &Seat, proposers: u64) -> f64 {
+    let started = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for proposer in 0..proposers {
+        let seat = seat.clone();
+        tasks.spawn(async move {
+            let mut commits = 0.0;
+            while started.elapsed() < MEASURE {
+                seat.propose(join(proposer % 50)).await.unwrap().unwrap();
+                commits += 1.0;
+            }
+            commits
+        });
+    }
+    tasks.join_all().await.iter().sum::<f64>() / started.elapsed().as_secs_f64()
+}
+
+async fn list_rate(seat: &Seat) -> f64 {
+    let list = (0..10_000).map(|entry| join(entry % 50)).collect();
+    let started = Instant::now();
+    seat.propose_all(list).await.unwrap();
+    10_000.0 / started.elapsed().as_secs_f64()
 }
 
 fn join(node: u64) -> Entry {

@@ -8,16 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
-use skein_core::{Event, Refusal, State};
+use skein_core::State;
 use tokio::sync::watch;
 
 use self::snapshots::Snapshots;
 use crate::codec;
 use crate::store::{Store, StoreError};
-use crate::types::{LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing};
-
-/// What the core says to an entry.
-type Answer = Result<Vec<Event>, Refusal>;
+use crate::types::{
+    Answers, LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing,
+};
 
 /// The state and how far the log has been applied to it, always changed together.
 #[derive(Debug, Default)]
@@ -86,20 +85,21 @@ impl Replica {
 impl Copy {
     /// The error is the entry whose application panicked. Left alone, the panic would end openraft's task without a word,
     /// and the seat would wait for ever.
-    fn apply(&mut self, entry: LogEntry) -> Result<Answer, LogId> {
+    fn apply(&mut self, entry: LogEntry) -> Result<Answers, LogId> {
         let id = entry.log_id;
-        let answer = match entry.payload {
-            EntryPayload::Blank => Ok(vec![]),
+        let answers = match entry.payload {
+            EntryPayload::Blank => Answers::default(),
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(id), membership);
-                Ok(vec![])
+                Answers::default()
             }
-            EntryPayload::Normal(command) => {
-                catch_unwind(AssertUnwindSafe(|| skein_core::apply(&mut self.state, &command))).map_err(|_| id)?
+            EntryPayload::Normal(batch) => {
+                let apply = || batch.0.iter().map(|entry| skein_core::apply(&mut self.state, entry)).collect();
+                Answers(catch_unwind(AssertUnwindSafe(apply)).map_err(|_| id)?)
             }
         };
         self.applied = Some(id);
-        Ok(answer)
+        Ok(answers)
     }
 }
 
@@ -116,12 +116,12 @@ impl RaftStateMachine<Types> for Replica {
         Ok((copy.applied, copy.membership.clone()))
     }
 
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Answer>, StorageError>
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Answers>, StorageError>
     where
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let answers: Result<Vec<Answer>, LogId> = {
+        let answers: Result<Vec<Answers>, LogId> = {
             let mut copy = self.shared.copy_mut();
             entries.into_iter().map(|entry| copy.apply(entry)).collect()
         };

@@ -3,6 +3,7 @@
 mod change;
 mod config;
 mod error;
+mod propose;
 mod receive;
 mod role;
 mod watch_role;
@@ -10,24 +11,21 @@ mod watch_role;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::error::RaftError;
 use skein_core::{Entry, Event, NodeId, Refusal, State};
 use tokio::sync::watch;
 
 pub use self::config::SeatConfig;
 pub use self::error::{ChangeError, ProposeError, SeatError};
+use self::propose::Proposals;
 pub use self::role::Role;
 use self::watch_role::Lease;
-use crate::codec;
 use crate::log::Log;
 use crate::network::{Incoming, Network};
 use crate::replica::{Replica, Shared};
 use crate::store::Store;
 use crate::transport::Transport;
 use crate::types::Raft;
-
-/// What one entry may have, encoded. The largest that the mesh makes, a model with a full manifest, stays below 32 KiB.
-const ENTRY_BYTES_MAX: usize = 1024 * 1024;
 
 /// This node's seat. Clones are the same seat; the directory is free again when it was closed and the last clone is gone.
 #[derive(Clone)]
@@ -36,6 +34,7 @@ pub struct Seat(Arc<Inner>);
 struct Inner {
     node: NodeId,
     raft: Raft,
+    proposals: Proposals,
     replica: Arc<Shared>,
     roles: watch::Receiver<Role>,
     lease: Lease,
@@ -62,6 +61,7 @@ impl Seat {
         let roles = watch_role::spawn(raft.metrics(), lease.clone());
         Ok(Self(Arc::new(Inner {
             node: config.node,
+            proposals: Proposals::new(raft.clone()),
             raft,
             replica: shared,
             roles,
@@ -93,18 +93,16 @@ impl Seat {
     /// It waits for a quorum for as long as it takes; dropping the future gives up the answer, while the entry itself may
     /// still be committed. The same holds for every error but `TooLarge`: who must know asks the state.
     pub async fn propose(&self, entry: Entry) -> Result<Result<Vec<Event>, Refusal>, ProposeError> {
-        let bytes = codec::encode(&entry).len();
-        if bytes > ENTRY_BYTES_MAX {
-            return Err(ProposeError::TooLarge { bytes, bytes_max: ENTRY_BYTES_MAX });
-        }
-        match self.0.raft.client_write(entry).await {
-            Ok(committed) => Ok(committed.data),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
-                Err(ProposeError::NotLeader { leader: to.leader_id.map(NodeId) })
-            }
-            Err(RaftError::APIError(error)) => Err(ProposeError::Stopped(error.to_string())),
-            Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
-        }
+        let answers = self.propose_all(vec![entry]).await?;
+        answers.into_iter().next().ok_or_else(|| ProposeError::Stopped("it gave no answer".into()))
+    }
+
+    /// As [`Self::propose`] for many entries at once, which are applied in their order, with the answers in the same.
+    /// They share one entry of the log where they fit it (256 KiB, 4096 entries) and are then committed all or none; more
+    /// are committed piece by piece, so that after an error the first pieces may be there and the others not. None is,
+    /// where one is too large.
+    pub async fn propose_all(&self, entries: Vec<Entry>) -> Result<Vec<Result<Vec<Event>, Refusal>>, ProposeError> {
+        self.0.proposals.propose(entries).await
     }
 
     /// Returns when this node is known to lead still and its state holds everything acknowledged before the call.

@@ -4,19 +4,34 @@ use std::io::Cursor;
 
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::{AnyError, EmptyNode, ErrorSubject, ErrorVerb, StorageIOError};
-use skein_core::{Event, Refusal};
+use serde::{Deserialize, Serialize};
+use skein_core::{Entry, Event, Refusal};
 
 use crate::store::StoreError;
 
 openraft::declare_raft_types!(
-    /// Entries of the core go in, its events come out. Nodes have no address here: gossip knows where they are.
+    /// Entries of the core go in, many at once; what it says to each comes out. Nodes have no address here: gossip knows
+    /// where they are.
     pub(crate) Types:
-        D = skein_core::Entry,
-        R = Result<Vec<Event>, Refusal>,
+        D = Batch,
+        R = Answers,
         NodeId = u64,
         Node = EmptyNode,
         SnapshotData = Cursor<Vec<u8>>,
 );
+
+/// Entries of the core that share one entry of the log, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Batch(pub(crate) Vec<Entry>);
+
+/// What the core says to an entry.
+pub(crate) type Answer = Result<Vec<Event>, Refusal>;
+
+/// What the core says to each entry of a batch, in the same order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Answers(pub(crate) Vec<Answer>);
 
 pub(crate) type LogId = openraft::LogId<u64>;
 pub(crate) type Vote = openraft::Vote<u64>;

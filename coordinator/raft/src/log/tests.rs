@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::Log;
 use crate::replica::Replica;
 use crate::store::{Store, StoreError};
-use crate::types::{LogEntry, StorageError, Types};
+use crate::types::{Batch, LogEntry, StorageError, Types};
 
 struct Builder;
 
@@ -26,7 +26,7 @@ fn openraft_s_own_suite_passes() {
 
 fn entry(index: u64) -> LogEntry {
     let entry = Entry { at: Millis(index), command: Command::Found { mesh: MeshId(index) } };
-    LogEntry { log_id: log_id(1, 0, index), payload: openraft::EntryPayload::Normal(entry) }
+    LogEntry { log_id: log_id(1, 0, index), payload: openraft::EntryPayload::Normal(Batch(vec![entry])) }
 }
 
 async fn log_of(entries: impl Iterator<Item = u64>) -> (TempDir, Store, Log) {

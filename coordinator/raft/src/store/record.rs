@@ -11,8 +11,9 @@ pub(super) const PIECE_BYTES: usize = 4096;
 /// Version, checksum and length.
 const HEADER_BYTES: usize = 9;
 
-/// The form that this code writes, and the only one there has been.
-const VERSION: u8 = 1;
+/// The form that this code writes and the only one that it reads. In version 1, an entry of the log held a single entry of
+/// the core.
+const VERSION: u8 = 2;
 
 /// The key of one piece: big-endian, so that sled's order is the order of the numbers.
 pub(super) fn piece_key(key: u64, piece: u32) -> [u8; 12] {

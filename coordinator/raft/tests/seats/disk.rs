@@ -85,12 +85,12 @@ async fn an_unreadable_record_stops_the_start_and_says_which() {
         let tree = sled::open(newer.path()).unwrap().open_tree("log").unwrap();
         let (key, value) = tree.last().unwrap().unwrap();
         let mut value = value.to_vec();
-        value[0] = 2;
+        value[0] = 3;
         tree.insert(key, value).unwrap();
         tree.flush().unwrap();
     }
     let said = reopen(newer.path()).await.unwrap_err().to_string();
-    assert!(said.contains("it has version 2, and this agent reads version 1"), "{said}");
+    assert!(said.contains("it has version 3, and this agent reads version 2"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

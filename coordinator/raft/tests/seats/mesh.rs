@@ -149,6 +149,40 @@ async fn a_dead_node_cannot_be_made_a_voter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_who_propose_at_once_share_entries_of_the_log_and_each_has_its_own_answer() {
+    let world = World::of(3).await;
+    let leader = world.leader().await;
+    let before = leader.role().last_log.unwrap();
+    let proposals: Vec<_> = (100..400)
+        .map(|node| {
+            let leader = leader.clone();
+            tokio::spawn(async move { leader.propose(join(node)).await })
+        })
+        .collect();
+    for (node, proposal) in (100..).zip(proposals) {
+        let events = within("an answer", proposal).await.unwrap().unwrap().unwrap();
+        assert!(events.contains(&Event::NodeJoined(NodeId(node))), "{events:?}");
+    }
+    let used = leader.role().last_log.unwrap() - before;
+    assert!(used < 100, "300 proposals took {used} entries of the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_applied_in_its_order_and_a_refusal_in_it_stops_nothing() {
+    let world = World::of(1).await;
+    let seat = world.seat(1);
+    let answers = seat.propose_all(vec![found(7), found(8), join(50)]).await.unwrap();
+    assert_eq!(answers[0], Ok(vec![Event::Founded(MeshId(7))]));
+    assert_eq!(answers[1], Err(Refusal::AlreadyFounded(MeshId(7))));
+    assert!(answers[2].is_ok() && answers.len() == 3);
+    assert_eq!(seat.propose_all(vec![]).await, Ok(vec![]));
+
+    let answers = seat.propose_all((1000..11_000).map(join).collect()).await.unwrap();
+    assert!(answers.len() == 10_000 && answers.iter().all(Result::is_ok), "more than one entry of the log holds");
+    assert!(seat.read(|state| has(state, 10_999)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_voter_that_is_set_aside_keeps_its_copy() {
     let world = World::of(3).await;
     let leader = world.leader().await;
