@@ -1,10 +1,14 @@
 //! The log and the vote, on disk.
 
 mod check;
+mod growth;
 
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+pub(crate) use growth::Growth;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
@@ -31,6 +35,7 @@ pub(crate) struct Log {
     store: Store,
     entries: Entries,
     meta: Table,
+    growth: Arc<Growth>,
 }
 
 /// The reading half, one for each follower.
@@ -39,10 +44,16 @@ pub(crate) struct Entries(Table);
 
 impl Log {
     /// Opens the log and reads all of it once: what cannot be read is found now, and not when it is needed.
-    pub(crate) fn open(store: &Store) -> Result<Self, StoreError> {
-        let log = Self { store: store.clone(), entries: Entries(store.table("log")?), meta: store.table("meta")? };
+    pub(crate) fn open(store: &Store, growth: Arc<Growth>) -> Result<Self, StoreError> {
+        let (entries, meta) = (Entries(store.table("log")?), store.table("meta")?);
+        let log = Self { store: store.clone(), entries, meta, growth };
         check::check(&log)?;
         Ok(log)
+    }
+
+    /// A reader of it.
+    pub(crate) fn entries(&self) -> Entries {
+        self.entries.clone()
     }
 
     fn purged(&self) -> Result<Option<LogId>, StoreError> {
@@ -120,7 +131,9 @@ impl RaftLogStorage<Types> for Log {
         I::IntoIter: OptionalSend,
     {
         for entry in entries {
-            self.entries.0.put(entry.log_id.index, &entry).map_err(|error| writing(&error))?;
+            let body = codec::encode(&entry);
+            self.entries.0.put_bytes(entry.log_id.index, &body).map_err(|error| writing(&error))?;
+            self.growth.add(body.len());
         }
         // openraft 0.9 waits for the call and the word alike, so there is nothing to win by returning earlier.
         let result = self.store.flush().await;
@@ -141,6 +154,19 @@ impl RaftLogStorage<Types> for Log {
 }
 
 impl Entries {
+    /// The last entry that is not needed where `keep_entries` of at most `keep_bytes` in all are kept up to `index`.
+    pub(crate) fn before(&self, index: u64, keep_entries: u64, keep_bytes: usize) -> Result<Option<u64>, StoreError> {
+        let mut bytes = 0;
+        for (kept, key) in (0..).zip(self.0.keys(..=index).rev()) {
+            let key = key?;
+            bytes += self.0.get_bytes(key)?.map_or(0, |body| body.len());
+            if kept >= keep_entries || bytes > keep_bytes {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
     fn read(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Result<Vec<LogEntry>, StoreError> {
         let mut out = vec![];
         let mut bytes = 0;

@@ -13,13 +13,14 @@ use tokio::sync::watch;
 
 use self::snapshots::Snapshots;
 use crate::codec;
+use crate::log::Growth;
 use crate::store::{Store, StoreError};
 use crate::types::{
     Answers, LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing,
 };
 
 /// The state and how far the log has been applied to it, always changed together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Copy {
     state: State,
     applied: Option<LogId>,
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
 pub(crate) struct Replica {
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
+    growth: Arc<Growth>,
 }
 
 impl Shared {
@@ -67,14 +69,14 @@ impl Shared {
 
 impl Replica {
     /// Restores the last snapshot, if there is one; openraft applies the log behind it.
-    pub(crate) fn open(store: &Store) -> Result<Self, StoreError> {
-        let snapshots = Arc::new(Snapshots::open(store)?);
+    pub(crate) fn open(store: &Store, growth: Arc<Growth>) -> Result<Self, StoreError> {
+        let snapshots = Arc::new(Snapshots::open(store, Arc::clone(&growth))?);
         let copy = match snapshots.restore()? {
             Some((meta, state)) => Copy { state, applied: meta.last_log_id, membership: meta.last_membership },
             None => Copy::default(),
         };
         let shared = Arc::new(Shared { copy: RwLock::new(copy), changes: watch::Sender::new(0) });
-        Ok(Self { shared, snapshots })
+        Ok(Self { shared, snapshots, growth })
     }
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
@@ -130,7 +132,8 @@ impl RaftStateMachine<Types> for Replica {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { shared: Arc::clone(&self.shared), snapshots: Arc::clone(&self.snapshots) }
+        let (shared, snapshots) = (Arc::clone(&self.shared), Arc::clone(&self.snapshots));
+        Builder { shared, snapshots, growth: Arc::clone(&self.growth) }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError> {
@@ -146,7 +149,7 @@ impl RaftStateMachine<Types> for Replica {
         let state = codec::decode(&data)
             .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), AnyError::new(&error)))?;
         // On the disk first: openraft drops the log that led here as soon as this returns.
-        self.snapshots.save(meta, &data).await.map_err(|error| writing(&error))?;
+        self.snapshots.save(meta, &data, self.growth.uncovered()).await.map_err(|error| writing(&error))?;
         let copy = Copy { state, applied: meta.last_log_id, membership: meta.last_membership.clone() };
         *self.shared.copy_mut() = copy;
         self.shared.changed();
@@ -164,19 +167,24 @@ impl RaftStateMachine<Types> for Replica {
 pub(crate) struct Builder {
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
+    growth: Arc<Growth>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
-        let (meta, data) = {
-            let copy = self.shared.copy();
-            let snapshot_id =
-                copy.applied.map_or_else(|| "0".into(), |id| format!("{}-{}", id.leader_id.term, id.index));
-            let last_membership = copy.membership.clone();
-            let meta = SnapshotMeta { last_log_id: copy.applied, last_membership, snapshot_id };
-            (meta, codec::encode(&copy.state))
-        };
-        self.snapshots.save(&meta, &data).await.map_err(|error| writing(&error))?;
+        let uncovered = self.growth.uncovered();
+        // Encoding takes longer than cloning (71 and 46 ms for 50 MB), and nothing is applied while the state is looked at.
+        // Neither may hold up the tasks that share this thread.
+        let shared = Arc::clone(&self.shared);
+        let encoded = tokio::task::spawn_blocking(move || {
+            let copy = shared.copy().clone();
+            (copy.applied, copy.membership, codec::encode(&copy.state))
+        });
+        let (applied, last_membership, data) =
+            encoded.await.map_err(|error| StorageIOError::write_snapshot(None, AnyError::error(error)))?;
+        let snapshot_id = applied.map_or_else(|| "0".into(), |id| format!("{}-{}", id.leader_id.term, id.index));
+        let meta = SnapshotMeta { last_log_id: applied, last_membership, snapshot_id };
+        self.snapshots.save(&meta, &data, uncovered).await.map_err(|error| writing(&error))?;
         Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(data)) })
     }
 }

@@ -1,6 +1,7 @@
 //! A node's place in the mesh's brain: the public face of the crate.
 
 mod change;
+mod compact;
 mod config;
 mod error;
 mod propose;
@@ -20,7 +21,7 @@ pub use self::error::{ChangeError, ProposeError, SeatError};
 use self::propose::Proposals;
 pub use self::role::Role;
 use self::watch_role::Lease;
-use crate::log::Log;
+use crate::log::{Growth, Log};
 use crate::network::{Incoming, Network};
 use crate::replica::{Replica, Shared};
 use crate::store::Store;
@@ -50,13 +51,16 @@ impl Seat {
     pub async fn open<T: Transport>(config: SeatConfig, transport: T) -> Result<Self, SeatError> {
         let raft_config = config.raft()?;
         let store = Store::open(&config.directory).await?;
-        let log = Log::open(&store)?;
-        let replica = Replica::open(&store)?;
+        let growth = Arc::new(Growth::new(config.snapshot_bytes));
+        let log = Log::open(&store, Arc::clone(&growth))?;
+        let entries = log.entries();
+        let replica = Replica::open(&store, Arc::clone(&growth))?;
         let shared = replica.shared();
         let network = Network::new(transport, config.heartbeat);
         let raft = Raft::new(config.node.0, Arc::new(raft_config), network, log, replica).await?;
         // The first metrics are a blank; after this answer they are what the disk says.
         raft.is_initialized().await?;
+        tokio::spawn(compact::run(raft.clone(), growth, entries, config.keep_entries));
         let lease = Lease::new(config.election_timeout.1);
         let roles = watch_role::spawn(raft.metrics(), lease.clone());
         Ok(Self(Arc::new(Inner {

@@ -1,6 +1,7 @@
 //! What is looked at before a log may be used.
 
 use super::{Log, meta};
+use crate::codec;
 use crate::store::StoreError;
 use crate::types::{LogEntry, LogId, Vote};
 
@@ -13,8 +14,13 @@ pub(super) fn check(log: &Log) -> Result<(), StoreError> {
         log.remove_purged(purged.index)?;
     }
     let mut previous: Option<u64> = None;
-    for record in log.entries.0.scan::<LogEntry>(..) {
-        let (index, entry) = record?;
+    for index in log.entries.0.keys(..) {
+        let index = index?;
+        let body = log.entries.0.get_bytes(index)?;
+        let body = body.ok_or_else(|| log.entries.0.unreadable(index, "it went away while it was read"))?;
+        log.growth.add(body.len());
+        let entry: LogEntry =
+            codec::decode(&body).map_err(|error| log.entries.0.unreadable(index, &error.to_string()))?;
         if entry.log_id.index != index {
             return Err(log.entries.0.unreadable(index, "it is the entry of another index"));
         }

@@ -1,10 +1,12 @@
 //! The snapshots on disk: one that counts, and while a new one is written, that one beside it.
 
+use std::sync::Arc;
+
 use skein_core::State;
 use tokio::sync::Mutex;
 
 use crate::codec;
-use crate::log::meta;
+use crate::log::{Growth, meta};
 use crate::store::{Store, StoreError, Table};
 use crate::types::SnapshotMeta;
 
@@ -19,16 +21,18 @@ pub(super) struct Snapshots {
     meta: Table,
     /// The leader may send a snapshot while one is being made.
     writing: Mutex<()>,
+    growth: Arc<Growth>,
 }
 
 impl Snapshots {
-    pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
+    pub(super) fn open(store: &Store, growth: Arc<Growth>) -> Result<Self, StoreError> {
         Ok(Self {
             store: store.clone(),
             about: store.table("snapshots.about")?,
             data: store.table("snapshots.data")?,
             meta: store.table("meta")?,
             writing: Mutex::new(()),
+            growth,
         })
     }
 
@@ -45,20 +49,24 @@ impl Snapshots {
             return Ok(None);
         };
         let number = self.number()?.unwrap_or_default();
+        self.growth.covered(0, data.len());
         let state = codec::decode(&data).map_err(|error| self.data.unreadable(number, &error.to_string()))?;
         Ok(Some((meta, state)))
     }
 
-    /// Makes this the snapshot that counts, unless a newer one already does.
-    pub(super) async fn save(&self, about: &SnapshotMeta, data: &[u8]) -> Result<(), StoreError> {
+    /// Makes this the snapshot that counts, unless a newer one already does. It covers so many bytes of the log.
+    pub(super) async fn save(&self, about: &SnapshotMeta, data: &[u8], covers: u64) -> Result<(), StoreError> {
         let _alone = self.writing.lock().await;
         let number = match self.number()? {
-            Some(current) if self.about(current)?.last_log_id > about.last_log_id => return Ok(()),
+            Some(current) if self.about(current)?.last_log_id > about.last_log_id => {
+                self.growth.covered(0, data.len());
+                return Ok(());
+            }
             current => current.map_or(0, |current| current + 1),
         };
         // What a crash left under this number was never counted.
         self.remove(number)?;
-        self.data.put_bytes(number, data)?;
+        self.data.put_large(&self.store, number, data).await?;
         self.about.put(number, about)?;
         self.meta.put(meta::SNAPSHOT, &number)?;
         self.store.flush().await?;
@@ -66,6 +74,7 @@ impl Snapshots {
             self.remove(old?)?;
         }
         self.store.flush_soon();
+        self.growth.covered(covers, data.len());
         Ok(())
     }
 

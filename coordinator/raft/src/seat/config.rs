@@ -26,9 +26,9 @@ pub struct SeatConfig {
     /// A follower that hears no leader for the longer of these times stands for election after a further random time
     /// between the two.
     pub election_timeout: (Duration, Duration),
-    /// After how many entries a snapshot is made.
-    pub snapshot_entries: u64,
-    /// How many entries before the snapshot are kept, so that a node a little behind needs no snapshot.
+    /// The least log, in bytes, for which a snapshot is made. Where the last snapshot was larger, the log grows to its size.
+    pub snapshot_bytes: u64,
+    /// How many entries of the log before the snapshot are kept, so that a node a little behind needs no snapshot.
     pub keep_entries: u64,
 }
 
@@ -44,7 +44,8 @@ impl SeatConfig {
             // A dead leader is replaced after 0.7 to 1.05 s. The disk's flush has to fit in, as openraft 0.9 sends no
             // heartbeat while it waits for one.
             election_timeout: (Duration::from_millis(250), Duration::from_millis(450)),
-            snapshot_entries: 1000,
+            // Read and applied within a tenth of a second at a start, and written by some ten thousand changes.
+            snapshot_bytes: 4 * 1024 * 1024,
             keep_entries: 500,
         }
     }
@@ -57,10 +58,9 @@ impl SeatConfig {
             election_timeout_max: millis(self.election_timeout.1),
             install_snapshot_timeout: millis(PIECE_TIMEOUT),
             snapshot_max_chunk_size: PIECE_BYTES,
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_entries),
-            max_in_snapshot_log_to_keep: self.keep_entries,
-            // Must exceed the snapshot policy, or a snapshot would leave the follower as far behind as it was.
-            replication_lag_threshold: 2 * self.snapshot_entries + self.keep_entries,
+            // Both are the business of `compact`.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
             ..Config::default()
         };
         config.validate().map_err(|error| SeatError::Config(error.to_string()))

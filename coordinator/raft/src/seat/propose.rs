@@ -68,9 +68,9 @@ impl Proposals {
         for (entries, bytes) in cut(entries)? {
             let cost = u32::try_from(bytes + entries.len() * WAITING_EXTRA_BYTES).unwrap_or(u32::MAX);
             let room = Arc::clone(&self.room).acquire_many_owned(cost).await;
-            let _room = room.map_err(|closed| ProposeError::Stopped(closed.to_string()))?;
+            let room = room.map_err(|closed| ProposeError::Stopped(closed.to_string()))?;
             let (answer, answered) = oneshot::channel();
-            let proposal = Proposal { entries, bytes, answer, _room };
+            let proposal = Proposal { entries, bytes, answer, _room: room };
             self.queue.send(proposal).map_err(|_| ProposeError::Stopped("it was closed".into()))?;
             sent.push(answered);
         }

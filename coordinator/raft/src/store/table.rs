@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::StoreError;
 use super::record::{self, PIECE_BYTES, parse_key, piece_key};
+use super::{Store, StoreError};
 use crate::codec;
+
+/// Pieces of a large record that are written between two flushes: 1 MiB, which takes a slow card 0.1 s.
+const PIECES_A_STEP: usize = 256;
 
 /// Numbered records. A write is seen at once and is on the disk after the next flush.
 #[derive(Clone, Debug)]
@@ -37,6 +40,20 @@ impl Table {
         Ok(())
     }
 
+    /// As [`Self::put_bytes`] for a large record, in steps that are each flushed. Written at once it would hold up every flush
+    /// of the log behind it, on a slow card for many seconds.
+    pub(crate) async fn put_large(&self, store: &Store, key: u64, body: &[u8]) -> Result<(), StoreError> {
+        let sealed = record::seal(body);
+        let pieces: Vec<(u32, &[u8])> = (0_u32..).zip(sealed.chunks(PIECE_BYTES)).collect();
+        for step in pieces.rchunks(PIECES_A_STEP) {
+            for (piece, bytes) in step.iter().rev() {
+                self.tree.insert(piece_key(key, *piece), *bytes).map_err(|error| self.io(&error))?;
+            }
+            store.flush().await?;
+        }
+        Ok(())
+    }
+
     /// Reads a record.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: u64) -> Result<Option<T>, StoreError> {
         let body = self.get_bytes(key)?;
@@ -56,18 +73,6 @@ impl Table {
             self.tree.remove(piece).map_err(|error| self.io(&error))?;
         }
         Ok(())
-    }
-
-    /// The records of a range, in order.
-    pub(crate) fn scan<T: DeserializeOwned>(
-        &self,
-        range: impl RangeBounds<u64>,
-    ) -> impl Iterator<Item = Result<(u64, T), StoreError>> {
-        self.keys(range).map(|key| {
-            let key = key?;
-            let value = self.get(key)?.ok_or_else(|| self.unreadable(key, "it went away while it was read"))?;
-            Ok((key, value))
-        })
     }
 
     /// The keys of the whole records of a range, in order.

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     hub: Arc<Hub>,
     directories: BTreeMap<u64, TempDir>,
-    snapshot_entries: Option<u64>,
+    snapshot_bytes: Option<u64>,
 }
 
 #[derive(Default)]
@@ -64,9 +64,9 @@ impl World {
         world
     }
 
-    /// Nobody yet, and snapshots after every 20 entries.
+    /// Nobody yet, and snapshots after every 2 KiB of log, or as much as the last one has.
     pub(crate) fn with_short_logs() -> Self {
-        Self { snapshot_entries: Some(20), ..Self::default() }
+        Self { snapshot_bytes: Some(2048), ..Self::default() }
     }
 
     pub(crate) async fn grow(&mut self, count: u64) {
@@ -85,13 +85,13 @@ impl World {
     /// Opens a seat on its directory, new or old.
     pub(crate) async fn start(&mut self, node: u64) -> Seat {
         let directory = self.directories.entry(node).or_insert_with(|| tempfile::tempdir().unwrap());
-        let seat = open(directory.path(), node, &self.hub, self.snapshot_entries).await.unwrap();
+        let seat = open(directory.path(), node, &self.hub, self.snapshot_bytes).await.unwrap();
         self.hub.seats.lock().unwrap().insert(NodeId(node), seat.clone());
         seat
     }
 
     pub(crate) async fn try_open(&self, node: u64) -> Result<Seat, SeatError> {
-        open(self.directory(node), node, &self.hub, self.snapshot_entries).await
+        open(self.directory(node), node, &self.hub, self.snapshot_bytes).await
     }
 
     pub(crate) fn directory(&self, node: u64) -> &Path {
@@ -186,8 +186,8 @@ async fn any_change(seats: &[Seat]) {
 
 async fn open(directory: &Path, node: u64, hub: &Arc<Hub>, snapshots: Option<u64>) -> Result<Seat, SeatError> {
     let mut config = SeatConfig::new(directory, NodeId(node));
-    if let Some(entries) = snapshots {
-        config.snapshot_entries = entries;
+    if let Some(bytes) = snapshots {
+        config.snapshot_bytes = bytes;
         config.keep_entries = 5;
     }
     Seat::open(config, Wire { hub: Arc::clone(hub), from: NodeId(node) }).await
