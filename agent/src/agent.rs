@@ -28,7 +28,10 @@ use crate::seat::LinkTransport;
 use crate::server::Server;
 use crate::worker::host::Host;
 
-/// A silent node's connection counts as lost a little after the node itself would.
+/// A connection that was silent for so long is given up and made again: QUIC probes it ever more rarely, so that a handshake is soon
+/// the quicker way back. That is no verdict on the node.
+const IDLE_MIN: Duration = Duration::from_millis(1_500);
+/// Where nodes are given more time, a connection has a little more than the least of it.
 const IDLE_AFTER_DOWN: Duration = Duration::from_millis(500);
 /// Connections are kept alive with so many packets in the time in which silence would end them.
 const KEEP_ALIVE_PARTS: u32 = 4;
@@ -100,7 +103,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     prepare_state_dir(&config.state_dir)?;
     let identity = Identity::load_or_create(&config.state_dir)?;
     let node = identity.node();
-    let idle_max = config.down_after + IDLE_AFTER_DOWN;
+    let idle_max = IDLE_MIN.max(config.down_after + IDLE_AFTER_DOWN);
     let timing = Timing { idle_max, keep_alive: idle_max / KEEP_ALIVE_PARTS };
     let endpoint = Endpoint::listen(config.listen, &identity, timing)?;
     let listen = endpoint.address()?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use skein_core::Resources;
+use skein_core::liveness::Patience;
+use skein_core::{Millis, Resources};
 use thiserror::Error;
 
 pub use size::Size;
@@ -19,8 +20,13 @@ pub const PORT: u16 = 7433;
 /// Where an agent listens unless it is told otherwise. Nothing keeps strangers out yet, so nothing beyond this machine
 /// is let in unasked.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), PORT);
-/// How long a node may be silent before its work is given to others. Six beats: a busy board may miss a few.
-const DOWN_AFTER: Duration = Duration::from_millis(1_000);
+/// The least silence before a node's work is given to others: two lost beats, and a little more, are no loss of a node even on
+/// a link that never lost any.
+const DOWN_AFTER: Duration = Duration::from_millis(500);
+/// The silence that counts as a loss on the worst of links: whoever waits for a result has waited long enough.
+const DOWN_AFTER_MAX: Duration = Duration::from_secs(3);
+/// How long a node must be heard again: a few beats on end, and not the last ones of a dying node.
+const UP_AFTER: Duration = Duration::from_millis(500);
 /// How often an agent tells the leader that it is there.
 const BEAT_EVERY: Duration = Duration::from_millis(150);
 /// Where the settings file is looked for.
@@ -80,10 +86,18 @@ pub struct Settings {
     /// Look for other agents by mDNS [default: true, except on loopback]
     #[arg(long, env = "SKEIN_MDNS", value_name = "true|false")]
     pub mdns: Option<bool>,
-    /// How long a node may be silent before it counts as down [default: 1s]
+    /// The least silence for which a node counts as down, however regular its link [default: 500ms]
     #[arg(long, env = "SKEIN_DOWN_AFTER", value_name = "DURATION", value_parser = humantime::parse_duration)]
     #[serde(deserialize_with = "duration")]
     pub down_after: Option<Duration>,
+    /// The silence for which a node counts as down, however irregular its link [default: 3s, and no less than --down-after]
+    #[arg(long, env = "SKEIN_DOWN_AFTER_MAX", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    pub down_after_max: Option<Duration>,
+    /// How long a node that was down must be heard again without a break before it gets work; doubled for one that flaps [default: 500ms]
+    #[arg(long, env = "SKEIN_UP_AFTER", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    pub up_after: Option<Duration>,
     /// How often an agent tells the leader that it is there [default: 150ms]
     #[arg(long, env = "SKEIN_BEAT_EVERY", value_name = "DURATION", value_parser = humantime::parse_duration)]
     #[serde(deserialize_with = "duration")]
@@ -117,6 +131,10 @@ pub struct Config {
     pub mdns: bool,
     /// See [`Settings::down_after`].
     pub down_after: Duration,
+    /// See [`Settings::down_after_max`].
+    pub down_after_max: Duration,
+    /// See [`Settings::up_after`].
+    pub up_after: Duration,
     /// See [`Settings::beat_every`].
     pub beat_every: Duration,
     /// What this node offers at most; see [`Settings::offer_cpu`].
@@ -146,6 +164,19 @@ impl OfferMax {
     }
 }
 
+impl Config {
+    /// How patient this node is with others.
+    pub fn patience(&self) -> Patience {
+        let millis = |length: Duration| Millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
+        Patience {
+            beat_every: millis(self.beat_every),
+            down_after: millis(self.down_after),
+            down_after_max: millis(self.down_after_max),
+            up_after: millis(self.up_after),
+        }
+    }
+}
+
 impl Settings {
     /// These settings (flags and variables) over those of the file, over the defaults. `file` is the one that a person
     /// named, which must be there; the usual ones may be missing.
@@ -171,6 +202,8 @@ impl Settings {
             label: self.label.or(weaker.label),
             mdns: self.mdns.or(weaker.mdns),
             down_after: self.down_after.or(weaker.down_after),
+            down_after_max: self.down_after_max.or(weaker.down_after_max),
+            up_after: self.up_after.or(weaker.up_after),
             beat_every: self.beat_every.or(weaker.beat_every),
             offer_cpu: self.offer_cpu.or(weaker.offer_cpu),
             offer_memory: self.offer_memory.or(weaker.offer_memory),
@@ -189,6 +222,13 @@ impl Settings {
                  packet takes a node out"
             )));
         }
+        let down_after_max = self.down_after_max.unwrap_or(DOWN_AFTER_MAX.max(down_after));
+        if down_after_max < down_after {
+            let (most, least) = (humantime::format_duration(down_after_max), humantime::format_duration(down_after));
+            return Err(ConfigError::Invalid(format!(
+                "down-after-max ({most}) must be at least down-after ({least}): they are the bounds of one time"
+            )));
+        }
         Ok(Config {
             state_dir: self.state_dir.unwrap_or_else(default_state_dir),
             listen,
@@ -199,6 +239,8 @@ impl Settings {
             labels: parse_labels(&self.label.unwrap_or_default())?,
             mdns: self.mdns.unwrap_or(!listen.ip().is_loopback()),
             down_after,
+            down_after_max,
+            up_after: self.up_after.unwrap_or(UP_AFTER),
             beat_every,
             offer_max: OfferMax {
                 cpu_millicores: self.offer_cpu,
@@ -269,6 +311,7 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
         assert_eq!(config.gossip_listen, "127.0.0.1:9001".parse().unwrap());
         assert_eq!(config.down_after, Duration::from_secs(3));
+        assert_eq!(config.down_after_max, DOWN_AFTER_MAX);
         assert_eq!(config.beat_every, BEAT_EVERY);
         assert!(!config.mdns);
     }
@@ -284,6 +327,14 @@ mod tests {
     fn settings_that_would_flap_are_refused() {
         let settings = Settings { down_after: Some(Duration::from_millis(200)), ..Settings::default() };
         assert!(settings.config().unwrap_err().to_string().contains("three times"));
+        let settings = Settings { down_after_max: Some(Duration::from_millis(400)), ..Settings::default() };
+        assert!(settings.config().unwrap_err().to_string().contains("at least down-after (500ms)"));
+        let settings = Settings { down_after: Some(Duration::from_secs(5)), ..Settings::default() };
+        assert_eq!(
+            settings.config().unwrap().down_after_max,
+            Duration::from_secs(5),
+            "whoever is that patient means it"
+        );
         let settings = Settings { label: Some(vec!["zone".into()]), ..Settings::default() };
         assert!(settings.config().unwrap_err().to_string().contains("KEY=VALUE"));
     }

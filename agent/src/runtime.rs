@@ -249,7 +249,7 @@ impl Runtime {
         }
         if self.lead.is_none() {
             tracing::info!(term = role.term, "this node leads");
-            let mut lead = Lead::new(now, self.down_after(), &self.api, &self.spec);
+            let mut lead = Lead::new(now, self.config.patience(), &self.api, &self.spec);
             self.forget_old_losses(now);
             self.gone.keys().for_each(|node| lead.gone(*node));
             self.lead = Some(lead);
@@ -263,7 +263,6 @@ impl Runtime {
         let now = self.now();
         self.gone.remove(&node);
         if let Some(lead) = &mut self.lead {
-            lead.observe(now, node);
             lead.told(now, node, word);
         }
     }
@@ -279,7 +278,7 @@ impl Runtime {
 
     /// A loss from long ago says nothing of now: an election would have been over.
     fn forget_old_losses(&mut self, now: Millis) {
-        let most = Millis(self.down_after().0.saturating_mul(3));
+        let most = self.config.patience().down_after_max;
         self.gone.retain(|_, since| now.since(*since) < most);
     }
 
@@ -359,10 +358,6 @@ impl Runtime {
         // A due time that lies behind us was acted on; do not spin on it.
         let wake = wake.max(self.now() + Millis(1));
         self.begin + Duration::from_millis(wake.0)
-    }
-
-    fn down_after(&self) -> Millis {
-        Millis(u64::try_from(self.config.down_after.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn now(&self) -> Millis {

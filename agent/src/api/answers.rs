@@ -60,6 +60,8 @@ pub struct NodeStatus {
     pub up: bool,
     /// When `up` last changed, since the Unix epoch.
     pub since: Millis,
+    /// How often it went down of late; from the second time on it is held back when it comes back, twice as long each time.
+    pub flaps: u32,
     /// Its part in the coordinator.
     pub seat: SeatStatus,
     /// Who took it out of placement as a whole, and why.

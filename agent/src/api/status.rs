@@ -29,6 +29,7 @@ fn node(state: &State, id: NodeId, node: &Node, role: &Role) -> NodeStatus {
         version: spec.version.clone(),
         up: node.up,
         since: node.since,
+        flaps: node.flaps,
         seat: seat(id, role),
         block: node.block.clone(),
         offers: capability.offers.clone(),

@@ -7,7 +7,7 @@ use skein_core::adapt::{Adapt, Usage};
 use skein_core::capability::{Capability, Heat, NodeSpec};
 use skein_core::demand::{Demand, Pending};
 use skein_core::durable::keep;
-use skein_core::liveness::Liveness;
+use skein_core::liveness::{Liveness, Patience};
 use skein_core::plan::{CHANGES_MAX, Planner};
 use skein_core::seats::{SeatChange, next_change};
 use skein_core::{Command, MeshId, Millis, NodeId, State, health, plan};
@@ -63,9 +63,9 @@ pub(super) struct Lead {
 }
 
 impl Lead {
-    pub(super) fn new(now: Millis, down_after: Millis, api: &Api, own: &NodeSpec) -> Self {
+    pub(super) fn new(now: Millis, patience: Patience, api: &Api, own: &NodeSpec) -> Self {
         let seat = api.seat.clone();
-        let liveness = seat.read(|state| Liveness::new(now, down_after, state));
+        let liveness = seat.read(|state| Liveness::new(api.node, now, patience, state));
         Self {
             node: api.node,
             seat,
@@ -82,15 +82,10 @@ impl Lead {
         }
     }
 
-    /// A node was heard.
-    pub(super) fn observe(&mut self, now: Millis, node: NodeId) {
-        self.liveness.observe(now, node);
-    }
-
     /// A node tells what goes on there.
     pub(super) fn told(&mut self, now: Millis, node: NodeId, word: Word) {
         match word {
-            Word::Here => {}
+            Word::Here => self.liveness.observe(now, node),
             Word::Pending(sessions) => {
                 for (session, waiting, running) in sessions {
                     self.demand.observe(now, node, session, Pending { waiting, running });
@@ -129,7 +124,7 @@ impl Lead {
 
     /// Sets about the next thing to do, if there is one and its like is not under way.
     pub(super) fn step(&mut self, now: Millis, role: &Role, settle: &mpsc::UnboundedSender<Settled>) {
-        self.liveness.observe(now, self.node);
+        self.liveness.look(now);
         let seat = self.seat.clone();
         if !self.proposing
             && let Some(command) = seat.read(|state| self.next_command(now, state))

@@ -70,6 +70,9 @@ pub struct Node {
     pub up: bool,
     /// When `up` last changed, since the Unix epoch.
     pub since: Millis,
+    /// How often it went down of late: see [`flaps`](crate::liveness::flaps).
+    #[serde(default)]
+    pub flaps: u32,
     /// Out of placement as a whole.
     pub block: Option<Block>,
     /// What is noteworthy of its devices; a device that is not here is sound.

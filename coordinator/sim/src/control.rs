@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skein_core::liveness::Patience;
 use skein_core::supervise::WorkerEvent;
 use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, SessionId, State, WorkerId};
 
@@ -27,8 +28,10 @@ mod seats;
 const FAULTS_FOR: Millis = Millis(300_000);
 /// How often a node says that it is there, about.
 const BEAT: Millis = Millis(500);
-/// How long a node may be silent: six beats, so that lost ones rarely look like a loss of the node.
-const DOWN_AFTER: Millis = Millis(3_000);
+/// A node may be silent for three beats at least, so that lost ones rarely look like a loss of the node, and for twenty at most: its
+/// link is bad.
+const PATIENCE: Patience =
+    Patience { beat_every: BEAT, down_after: Millis(1_500), down_after_max: Millis(10_000), up_after: Millis(1_500) };
 /// What a process says when it dies after it was ready.
 const DIED: &str = "signal 9";
 

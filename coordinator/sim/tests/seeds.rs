@@ -7,7 +7,7 @@ const SEEDS: u64 = 100;
 // What a hundred seeds must have met. A kind of fault that no longer happens is a test that no longer tests.
 
 /// In the world of the replicated state: faults, events, refusals, planned changes, checks.
-const CONTROL: [&str; 124] = [
+const CONTROL: [&str; 128] = [
     "asked_block",
     "asked_drain",
     "asked_model_add",
@@ -58,6 +58,7 @@ const CONTROL: [&str; 124] = [
     "event_worker_returned",
     "event_worker_revived",
     "fixed_point_round_1",
+    "flapping_node_up",
     "healed",
     "health_command",
     "leader_cut_off",
@@ -78,6 +79,7 @@ const CONTROL: [&str; 124] = [
     "node_offers_less",
     "node_offers_more",
     "node_started_again",
+    "node_up_first_time",
     "nonsense",
     "place_poisoned",
     "plan_empty",
@@ -101,6 +103,7 @@ const CONTROL: [&str; 124] = [
     "process_started",
     "process_stopped",
     "process_unusable",
+    "radio_down",
     "refused_already_founded",
     "refused_bad_name",
     "refused_bad_session",
@@ -127,6 +130,7 @@ const CONTROL: [&str; 124] = [
     "seat_voters_set",
     "settled",
     "use_changed",
+    "wire_down",
     "worker_at_stake",
     "worker_finished",
     "worker_out_of_memory",

@@ -2,6 +2,7 @@
 
 use skein_core::capability::{DeviceKind, Heat};
 use skein_core::health::{Block, Ending, Phase};
+use skein_core::liveness::FLAPS_MAX;
 
 use crate::api::{DeviceStatus, MeshStatus, NodeStatus, SeatStatus};
 use crate::cli::amounts::time;
@@ -106,6 +107,14 @@ pub(crate) fn heat(heat: Heat) -> &'static str {
 /// What is out of the ordinary at a node, a line each.
 fn remarks(node: &NodeStatus) -> Vec<String> {
     let mut lines = Vec::new();
+    if !node.up && node.flaps > 1 {
+        lines.push(format!(
+            "{} flaps: it went down {} times of late, so it is taken back only once it was heard {} times --up-after on end",
+            node.name,
+            node.flaps,
+            1_u64 << (node.flaps - 1).min(FLAPS_MAX)
+        ));
+    }
     if let Some(block) = &node.block {
         lines.push(format!("{} is {}", node.name, block_words(block, node.workers > 0)));
     }

@@ -17,6 +17,7 @@ pub(crate) fn shown(name: &str, id: u64) -> NodeStatus {
         version: "0.1.0".into(),
         up: true,
         since: Millis(0),
+        flaps: 0,
         seat: SeatStatus::Voter,
         block: None,
         offers: Resources { cpu_millicores: 2000, memory_bytes: 1 << 30, ..Resources::default() },
@@ -63,6 +64,7 @@ fn the_table_says_what_is_out_of_placement_and_why() {
     nodes[1].block = Some(block(Ending::Within(Millis(30_000))));
     nodes[1].workers = 1;
     nodes[2].up = false;
+    nodes[2].flaps = 3;
     nodes[3].block = Some(block(Ending::WhenDone));
     let reason = "3 attempts failed one after another".into();
     nodes[2].devices[0].phase = Phase::Quarantined { until: Millis(1_795_478_410_000), reason };
@@ -73,6 +75,7 @@ fn the_table_says_what_is_out_of_placement_and_why() {
         "Mesh 0000000000000001, led by alpha (term 2), policy fcfs",
         "alpha is blocked: new fan (the operator, since 2026-11-24T00:00:00.000Z)",
         "beta is draining: new fan (the operator, since 2026-11-24T00:00:00.000Z; until 2026-11-24T00:00:30.000Z at the latest)",
+        "gamma flaps: it went down 3 times of late, so it is taken back only once it was heard 4 times --up-after on end",
         "device 'cpu' of gamma is quarantined: 3 attempts failed one after another \
          (the system, until its test at 2026-11-24T00:00:10.000Z)",
         "delta is drained: new fan (the operator, since 2026-11-24T00:00:00.000Z)",

@@ -8,6 +8,7 @@ use crate::capability::NodeSpec;
 use crate::command::Refusal;
 use crate::event::Event;
 use crate::ids::{NodeId, WorkerId};
+use crate::liveness;
 use crate::plan::feasible;
 use crate::state::{NODES_MAX, Node, State};
 use crate::time::Millis;
@@ -20,10 +21,8 @@ pub(super) fn join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec
     let count = state.nodes.len();
     match state.nodes.get_mut(&spec.id) {
         Some(known) => {
-            if !known.up {
-                known.since = at;
-            }
-            known.up = true;
+            // Whether it is up is left to the leader's ears: what is said of a node, and its beats, may take different ways, and one
+            // that flaps would get round its damping.
             known.spec = spec.clone();
             // What was said of a device that is no longer there, says nothing of one that may come under its name.
             let capability = &known.spec.capability;
@@ -31,7 +30,7 @@ pub(super) fn join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec
         }
         None if count >= NODES_MAX => return Err(full("nodes", NODES_MAX)),
         None => {
-            let node = Node { spec: spec.clone(), up: true, since: at, block: None, devices: [].into() };
+            let node = Node { spec: spec.clone(), up: true, since: at, flaps: 0, block: None, devices: [].into() };
             state.nodes.insert(spec.id, node);
         }
     }
@@ -73,6 +72,7 @@ pub(super) fn down(state: &mut State, at: Millis, node: NodeId) -> Result<Vec<Ev
     if !known.up {
         return Ok(vec![]);
     }
+    known.flaps = liveness::flaps(known.flaps, at.since(known.since));
     known.up = false;
     known.since = at;
     state.touch(node);

@@ -11,7 +11,7 @@ use skein_core::{Millis, NodeId, SessionId, WorkerId, plan};
 
 use super::check::walk;
 use super::log::up;
-use super::{DIED, DOWN_AFTER, Happening, World};
+use super::{DIED, Happening, PATIENCE, World};
 
 /// The longest rest of a device is 640 s, and its probation 60 s; the longest hold-off is 320 s; beats, elections, reports
 /// and restarts take seconds.
@@ -167,4 +167,4 @@ impl World {
 }
 
 // A node that fell silent must be declared down long before the time is up.
-const _: () = assert!(DOWN_AFTER.0 * 10 < HEALED_WITHIN.0);
+const _: () = assert!(PATIENCE.down_after_max.0 * 10 < HEALED_WITHIN.0);

@@ -1,26 +1,28 @@
 //! Who leads, and what it decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use skein_core::liveness::Liveness;
 use skein_core::plan::{CHANGES_MAX, Planner};
 use skein_core::{Command, Entry, MeshId, Millis, NodeId, health, plan};
 
 use super::log::up;
-use super::{DOWN_AFTER, Happening, World};
+use super::{Happening, PATIENCE, World};
 
 /// The leader's clock at the start of the run, as time since the Unix epoch.
 const EPOCH: u64 = 1_700_000_000_000;
 
 /// How long a command may be under way.
 const LATE: Millis = Millis(100);
+/// So many gaps are remembered well enough that one as long is not taken for a loss.
+const GAPS_KNOWN: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Lead {
     node: NodeId,
     liveness: Liveness,
-    /// When each node was last heard in this term: the simulator's own account, to check the other.
-    heard: BTreeMap<NodeId, Millis>,
+    /// When each node was heard in this term: the simulator's own account, to check the other.
+    heard: BTreeMap<NodeId, Heard>,
     is_proposing: bool,
     pub(super) is_seating: bool,
     pub(super) wake: Option<Millis>,
@@ -28,6 +30,35 @@ pub(super) struct Lead {
     pub(super) changes_max: usize,
     /// How long the log was when there was nothing to plan.
     at_rest: Option<usize>,
+}
+
+/// What the simulator knows of a node's beats in this term.
+#[derive(Debug)]
+struct Heard {
+    at: Millis,
+    /// Since when no silence was as long as one that takes any node down.
+    since: Millis,
+    /// Gaps of late, newest last.
+    gaps: VecDeque<Millis>,
+}
+
+impl Heard {
+    fn new(now: Millis) -> Self {
+        Self { at: now, since: now, gaps: VecDeque::new() }
+    }
+
+    fn again(&mut self, now: Millis) {
+        let gap = now.since(self.at);
+        if gap >= PATIENCE.down_after_max {
+            *self = Self::new(now);
+            return;
+        }
+        self.at = now;
+        self.gaps.push_back(gap);
+        if self.gaps.len() > GAPS_KNOWN {
+            self.gaps.pop_front();
+        }
+    }
 }
 
 impl World {
@@ -52,8 +83,8 @@ impl World {
         };
         self.term += 1;
         self.chance.count("leader_elected");
-        let liveness = Liveness::new(self.now, DOWN_AFTER, &self.state);
-        let heard = up(&self.state).map(|node| (node, self.now)).collect();
+        let liveness = Liveness::new(node, self.now, PATIENCE, &self.state);
+        let heard = up(&self.state).map(|node| (node, Heard::new(self.now))).collect();
         // Some plan in small steps.
         let changes_max = if self.chance.percent(15) { 1 + self.chance.index(6) } else { CHANGES_MAX };
         self.lead = Some(Lead {
@@ -81,7 +112,7 @@ impl World {
         let now = self.now;
         let Some(lead) = self.lead.as_mut().filter(|_| term == self.term) else { return };
         lead.liveness.observe(now, node);
-        lead.heard.insert(node, now);
+        lead.heard.entry(node).or_insert_with(|| Heard::new(now)).again(now);
         self.drive_leader();
     }
 
@@ -136,8 +167,7 @@ impl World {
         let Some(node) = self.leader() else { return };
         let epoch = self.epoch(node);
         let Some(lead) = &mut self.lead else { return };
-        lead.liveness.observe(now, node);
-        lead.heard.insert(node, now);
+        lead.liveness.look(now);
         if !lead.is_proposing
             && let Some(command) = self.decide(node, epoch)
         {
@@ -193,38 +223,49 @@ impl World {
         (!plan.is_empty()).then_some(Command::Plan(plan))
     }
 
-    /// How long a node has been silent, as far as the leader can know.
+    /// How long a node has been silent, as far as the leader can know. It hears itself.
     fn silence(&self, node: NodeId) -> Millis {
-        let heard = self.lead.as_ref().and_then(|lead| lead.heard.get(&node));
-        heard.map_or(Millis(u64::MAX), |heard| self.now.since(*heard))
+        let Some(lead) = self.lead.as_ref().filter(|lead| lead.node != node) else { return Millis(0) };
+        lead.heard.get(&node).map_or(Millis(u64::MAX), |heard| self.now.since(heard.at))
     }
 
     /// A node came up by the log: beats from before it went down must not count against it.
     pub(super) fn came_up(&mut self, node: NodeId) {
         let (now, silence) = (self.now, self.silence(node));
-        if let Some(lead) = self.lead.as_mut().filter(|_| silence >= DOWN_AFTER) {
-            lead.heard.insert(node, now);
+        if let Some(lead) = self.lead.as_mut().filter(|_| silence >= PATIENCE.down_after) {
+            lead.heard.insert(node, Heard::new(now));
         }
     }
 
     fn check_liveness(&mut self, command: &Command) {
-        let (node, silent) = match command {
-            Command::NodeDown(node) => (*node, true),
-            Command::NodeUp(node) => (*node, false),
-            _ => return,
-        };
-        let silence = self.silence(node);
-        // A command under way keeps the leader from looking again at once, so it may welcome a node a little late.
-        let right = if silent { silence >= DOWN_AFTER } else { silence < DOWN_AFTER + LATE };
-        self.chance.check(right, || format!("{command:?} after a silence of {silence}"));
+        let Some(lead) = &self.lead else { return };
+        match command {
+            Command::NodeDown(node) => {
+                let silence = self.silence(*node);
+                let longest =
+                    lead.heard.get(node).and_then(|heard| heard.gaps.iter().max()).copied().unwrap_or_default();
+                let least = PATIENCE.down_after.max(longest).min(PATIENCE.down_after_max);
+                self.chance
+                    .check(silence >= least, || format!("{command:?} after {silence}, gaps of {longest} are usual"));
+                self.chance.count(if longest > PATIENCE.down_after { "radio_down" } else { "wire_down" });
+            }
+            Command::NodeUp(node) if *node != lead.node => {
+                let flaps = self.state.nodes.get(node).map_or(0, |known| known.flaps);
+                let hold = PATIENCE.hold(flaps);
+                let heard = lead.heard.get(node).map_or(Millis(0), |heard| heard.at.since(heard.since));
+                self.chance.check(heard >= hold, || format!("{command:?}: heard for {heard}, must be for {hold}"));
+                self.chance.count(if flaps > 1 { "flapping_node_up" } else { "node_up_first_time" });
+            }
+            _ => {}
+        }
     }
 
     /// Where liveness has nothing to say, everyone who is up was heard of late.
     fn check_nobody_silent(&mut self) {
         for node in up(&self.state).collect::<Vec<_>>() {
             let silence = self.silence(node);
-            self.chance
-                .check(silence < DOWN_AFTER + LATE, || format!("node {node} is up after a silence of {silence}"));
+            let most = PATIENCE.down_after_max + LATE;
+            self.chance.check(silence < most, || format!("node {node} is up after a silence of {silence}"));
         }
     }
 }
