@@ -108,7 +108,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let endpoint = Endpoint::listen(config.listen, &identity, timing)?;
     let listen = endpoint.address()?;
     let (tell_gone, gone) = mpsc::channel(NEWS_MAX);
-    let pool = Pool::new(endpoint.clone(), tell_gone);
+    let pool = Pool::new(endpoint.clone(), tell_gone, config.patience());
     let blobs = Blobs::open(config.state_dir.join("models"))?;
     let spec = NodeSpec {
         id: node,

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::Connection;
+use skein_core::Millis;
+use skein_core::liveness::Patience;
 use skein_core::model::Blob;
 use thiserror::Error;
 use tokio::fs::File;
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 use crate::api::{Answer, ApiError, Request};
 use crate::blobs::{self, BlobError};
 use crate::identity::{Identity, IdentityError};
-use crate::link::{Endpoint, Hello, HelloAnswer, LinkError, ModelPut, Open, Stream, Timing, ask, knock};
+use crate::link::{Endpoint, Hello, HelloAnswer, Link, LinkError, ModelPut, Open, Owed, Stream, Timing, ask, watch};
 
 mod durable;
 mod manifest;
@@ -26,6 +27,9 @@ pub use tasks::{Order, TaskResult, TaskStream};
 
 /// A silent agent counts as lost after this; the client then goes on at another.
 const TIMING: Timing = Timing { idle_max: Duration::from_secs(3), keep_alive: Duration::from_millis(500) };
+/// A silent agent that owes results is left for another sooner: as soon as an agent itself would leave a worker's node.
+const PATIENCE: Patience =
+    Patience { beat_every: Millis(150), down_after: Millis(500), down_after_max: Millis(3_000), up_after: Millis(500) };
 /// How long one request may take: as long as the agent itself tries to have a change committed, and a little more.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long taking a model in may take: its bytes over a slow link, and its trial run.
@@ -65,7 +69,7 @@ pub enum ClientError {
 pub struct Client {
     endpoint: Endpoint,
     addresses: Vec<SocketAddr>,
-    connection: Connection,
+    link: Link,
     /// The agent in use.
     address: SocketAddr,
 }
@@ -75,8 +79,8 @@ impl Client {
     pub async fn connect(addresses: &[SocketAddr]) -> Result<Self, ClientError> {
         let first = addresses.first().ok_or(ClientError::NoAddress)?;
         let endpoint = Endpoint::client(*first, &Identity::ephemeral()?, TIMING)?;
-        let (address, connection) = dial_any(&endpoint, addresses).await?;
-        Ok(Self { endpoint, addresses: addresses.to_vec(), connection, address })
+        let (address, link) = dial_any(&endpoint, addresses).await?;
+        Ok(Self { endpoint, addresses: addresses.to_vec(), link, address })
     }
 
     /// The agent in use.
@@ -87,14 +91,14 @@ impl Client {
     /// Who the agent is.
     pub async fn hello(&self) -> Result<HelloAnswer, ClientError> {
         let hello = Open::Hello(Hello { version: env!("CARGO_PKG_VERSION").into() });
-        self.in_time(REQUEST_TIME_MAX, async { Ok(ask(&self.connection, &hello, Bytes::new()).await?.0) }).await
+        self.in_time(REQUEST_TIME_MAX, async { Ok(ask(&self.link.connection, &hello, Bytes::new()).await?.0) }).await
     }
 
     /// One request.
     pub async fn ask(&self, request: Request) -> Result<Answer, ClientError> {
         let exchange = async {
             let (answer, _) =
-                ask::<Result<Answer, ApiError>>(&self.connection, &Open::Api(request), Bytes::new()).await?;
+                ask::<Result<Answer, ApiError>>(&self.link.connection, &Open::Api(request), Bytes::new()).await?;
             Ok(answer?)
         };
         self.in_time(REQUEST_TIME_MAX, exchange).await
@@ -134,7 +138,7 @@ impl Client {
         };
         let files = [Some((file, put.file)), labels.zip(put.labels)];
         let exchange = async {
-            let mut stream = Stream::open(&self.connection, &Open::ModelPut(put), Bytes::new()).await?;
+            let mut stream = Stream::open(&self.link.connection, &Open::ModelPut(put), Bytes::new()).await?;
             for (path, blob) in files.into_iter().flatten() {
                 // The agent may have said no to the first bytes already: then its answer says more than this error.
                 if send_file(path, blob, &mut stream).await.is_err() {
@@ -153,7 +157,7 @@ impl Client {
         let at = self.addresses.iter().position(|address| *address == self.address).map_or(0, |at| at + 1);
         let count = self.addresses.len();
         self.addresses.rotate_left(at % count);
-        (self.address, self.connection) = dial_any(&self.endpoint, &self.addresses).await?;
+        (self.address, self.link) = dial_any(&self.endpoint, &self.addresses).await?;
         Ok(())
     }
 
@@ -167,13 +171,14 @@ impl Client {
     }
 }
 
-async fn dial_any(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<(SocketAddr, Connection), ClientError> {
+async fn dial_any(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<(SocketAddr, Link), ClientError> {
     let mut last = ClientError::NoAddress;
     for address in addresses {
         match endpoint.dial(*address, None).await {
             Ok(connection) => {
-                tokio::spawn(knock::watch(connection.clone()));
-                return Ok((*address, connection));
+                let link = Link { connection, owed: Owed::default() };
+                tokio::spawn(watch(link.connection.clone(), link.owed.clone(), PATIENCE));
+                return Ok((*address, link));
             }
             Err(error) => last = error.into(),
         }

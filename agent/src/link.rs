@@ -18,15 +18,19 @@ use crate::frame::{self, Frame, FrameError};
 
 mod beat;
 mod endpoint;
-pub mod knock;
+mod knock;
 mod open;
+mod owed;
 mod pool;
 mod tls;
+mod watch;
 
 pub use beat::{Beat, ENTRIES_MAX, Word, receive_beats, send_beat};
 pub use endpoint::{Endpoint, Timing, peer_node};
 pub use open::{Hello, HelloAnswer, ModelPut, Open, TasksOpen, WorkerOpen};
-pub use pool::Pool;
+pub use owed::{Debts, Owed};
+pub use pool::{Link, Pool};
+pub use watch::watch;
 
 /// How long a dial may take: a handshake on a slow radio, not more.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);

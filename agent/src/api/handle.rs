@@ -119,10 +119,16 @@ impl Api {
             let connection = self.pool.connection(leader).await?;
             ask::<Result<Answer, ApiError>>(&connection, &Open::Api(Request::Change(change)), Bytes::new()).await
         };
-        match timeout(PROPOSE_TIME_MAX, exchange).await {
-            Err(_) => Err(unavailable("no answer in time".into())),
-            Ok(Err(error)) => Err(unavailable(error.to_string())),
-            Ok(Ok((answer, _))) => answer,
+        // A leader that fell silent is not waited for once there is another.
+        let mut roles = self.seat.roles();
+        let replaced = roles.wait_for(|role| role.leader.is_some_and(|other| other != leader));
+        tokio::select! {
+            answer = timeout(PROPOSE_TIME_MAX, exchange) => match answer {
+                Err(_) => Err(unavailable("no answer in time".into())),
+                Ok(Err(error)) => Err(unavailable(error.to_string())),
+                Ok(Ok((answer, _))) => answer,
+            },
+            _ = replaced => Err(unavailable("another leads now".into())),
         }
     }
 

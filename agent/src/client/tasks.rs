@@ -17,7 +17,7 @@ use crate::api::ApiError;
 use crate::client::{Client, ClientError, random};
 use crate::frame;
 use crate::gateway::wire::{TaskHead, ToClient};
-use crate::link::{LinkError, Open, Stream, TasksOpen, send_message};
+use crate::link::{Debts, LinkError, Open, Stream, TasksOpen, send_message};
 use crate::worker::protocol::{AnswerKind, InputKind};
 
 /// How many attempt numbers each gateway has for itself: as many as it may use.
@@ -75,6 +75,8 @@ pub struct TaskStream {
     gateways: u32,
     next: Sequence,
     pending: BTreeMap<Sequence, Task>,
+    /// What the agent in use owes.
+    debts: Debts,
     /// This side's own account; the gateway's would begin anew after a loss.
     ledger: Ledger,
     duplicates: u64,
@@ -84,6 +86,7 @@ impl TaskStream {
     /// Opens a stream of tasks to a session.
     pub async fn open(client: Client, session: SessionId, order: Order) -> Result<Self, ClientError> {
         let mut stream = Self {
+            debts: client.link.owed.debts(),
             client,
             session,
             id: StreamId(random()?),
@@ -113,6 +116,7 @@ impl TaskStream {
         self.next.0 += 1;
         self.ledger.submitted += 1;
         self.pending.insert(sequence, Task { input, payload, priority: self.priority, submitted: Instant::now() });
+        self.debts.add();
         if self.send(sequence).await.is_err() {
             // The task is kept: it is sent again with the others when the next result is asked for.
             self.stream = None;
@@ -127,7 +131,12 @@ impl TaskStream {
                 self.go_on_elsewhere().await?;
             }
             let Some(stream) = &mut self.stream else { continue };
-            let message = match timeout(PATIENCE, frame::read(&mut stream.recv)).await {
+            let read = tokio::select! {
+                read = timeout(PATIENCE, frame::read(&mut stream.recv)) => read,
+                // The agent is silent: another, if there is one, has the tasks done.
+                () = self.client.link.owed.silence(), if self.client.addresses.len() > 1 => Ok(Ok(None)),
+            };
+            let message = match read {
                 Err(_) => return Err(ClientError::NoResult(PATIENCE.as_secs())),
                 Ok(Ok(Some(message))) => message,
                 Ok(Ok(None) | Err(_)) => {
@@ -141,6 +150,7 @@ impl TaskStream {
                         self.duplicates += 1;
                         continue;
                     };
+                    self.debts.settle();
                     match &head.result {
                         Ok(_) => self.ledger.done += 1,
                         Err(_) => self.ledger.failed += 1,
@@ -224,7 +234,7 @@ impl TaskStream {
         let first = self.pending.keys().next().copied().unwrap_or(self.next);
         let ordered = self.order == Order::Kept;
         let open = TasksOpen { session: self.session, stream: self.id, ordered, first };
-        let mut stream = Stream::open(&self.client.connection, &Open::Tasks(open), Bytes::new()).await?;
+        let mut stream = Stream::open(&self.client.link.connection, &Open::Tasks(open), Bytes::new()).await?;
         let opened = timeout(PATIENCE, stream.expect()).await;
         let opened = opened.map_err(|_| ClientError::NoResult(PATIENCE.as_secs()))??;
         match opened.header().map_err(LinkError::from)? {
@@ -233,6 +243,8 @@ impl TaskStream {
         }
         self.stream = Some(stream);
         self.gateways += 1;
+        self.debts = self.client.link.owed.debts();
+        self.pending.keys().for_each(|_| self.debts.add());
         for sequence in self.pending.keys().copied().collect::<Vec<_>>() {
             self.send(sequence).await?;
         }

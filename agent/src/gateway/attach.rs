@@ -12,7 +12,7 @@ use crate::frame;
 use crate::gateway::Gateway;
 use crate::gateway::session::Session;
 use crate::gateway::wire::{Attach, AttemptHead, EndHead};
-use crate::link::{LinkError, Open, Pool, Stream, WorkerOpen, send_message};
+use crate::link::{Debts, Link, LinkError, Open, Pool, Stream, WorkerOpen, send_message};
 use crate::worker::host::{Attempt, AttemptEnd, CREDITS, Host, Listener, Port, Says};
 
 /// The first wait before a broken way is opened again; each further one doubles it up to [`AGAIN_MAX`].
@@ -76,33 +76,38 @@ async fn open(gateway: &Gateway, worker: WorkerId, node: NodeId, listener: Liste
 }
 
 async fn open_remote(pool: &Pool, worker: WorkerId, node: NodeId, listener: Listener) -> Result<Port, LinkError> {
-    let connection = pool.connection(node).await?;
+    let Link { connection, owed } = pool.link(node).await?;
     let mut stream = Stream::open(&connection, &Open::Worker(WorkerOpen { worker }), Bytes::new()).await?;
     let Attach::Granted(credits) = stream.expect().await?.header()? else { return Err(LinkError::NoReply) };
     let credits = credits.min(CREDITS_MAX);
     let (attempts, taken) = mpsc::channel(credits as usize);
     tokio::spawn(async move {
         let Stream { send, recv } = stream;
+        let debts = owed.debts();
         tokio::select! {
-            () = send_attempts(send, taken) => {}
-            () = receive_ends(recv, &listener) => {}
+            () = send_attempts(send, taken, &debts) => {}
+            () = receive_ends(recv, &listener, &debts) => {}
+            // Whether the node is down is the leader's to say; what it had runs elsewhere before that.
+            () = owed.silence() => tracing::info!(worker = worker.0, %node, "the worker's node is silent"),
         }
         listener(Says::Lost);
     });
     Ok(Port { credits, attempts })
 }
 
-async fn send_attempts(mut send: quinn::SendStream, mut taken: mpsc::Receiver<Attempt>) {
+async fn send_attempts(mut send: quinn::SendStream, mut taken: mpsc::Receiver<Attempt>, debts: &Debts) {
     while let Some(Attempt { task, attempt, input, payload }) = taken.recv().await {
+        debts.add();
         if send_message(&mut send, &AttemptHead { task, attempt, input }, payload).await.is_err() {
             return;
         }
     }
 }
 
-async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener) {
+async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener, debts: &Debts) {
     while let Ok(Some(message)) = frame::read(&mut recv).await {
         let Ok(EndHead { task, attempt, run_micros, result }) = message.header() else { return };
+        debts.settle();
         listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
     }
 }

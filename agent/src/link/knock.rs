@@ -1,70 +1,78 @@
-//! Finds out quickly that the process at the other end is gone.
+//! Asks the kernel at the other end whether anybody still listens there.
 //!
-//! The naive way is to wait until the connection has been silent for too long; but a QUIC peer that was killed says nothing, and a
-//! time short enough to be quick takes a busy peer for a dead one. The kernel of a machine whose process died does know:
-//! it refuses datagrams to a closed port (ICMP port unreachable, RFC 1122, 3.2.2.1). quinn's socket is not connected, so it is
-//! never told. So when a peer owes an answer for a moment, one byte is sent to its port from a socket that is connected:
-//! a live peer drops it, a dead one's kernel refuses. Where refusals do not come through, silence decides as before.
+//! A QUIC peer that was killed says nothing. But the kernel of a machine whose process died refuses datagrams to the closed
+//! port (ICMP port unreachable, RFC 1122, 3.2.2.1). quinn's socket is not connected, so it is never told. So one byte is sent to the
+//! peer's port from a socket that is connected: a live peer drops it, a dead one's kernel refuses, and the socket says so.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use quinn::{Connection, VarInt};
 use tokio::net::UdpSocket;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// How often to look. Two looks without an answer lead to a knock: a dead process is found within about three.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// How long a refusal may be under way: longer than any local network's round trip.
-const REFUSAL_TIME_MAX: Duration = Duration::from_millis(20);
 /// What is sent: no QUIC packet is so short, so a live endpoint drops it unread.
 const KNOCK: [u8; 1] = [0];
 
-/// Watches a connection until it ends; whether it ended because nobody listens at the other end any more, in which case it is
-/// closed at once.
-pub async fn watch(connection: Connection) -> bool {
-    let mut look = interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut sent, mut received, mut owed) = (0, 0, 0);
-    loop {
-        tokio::select! {
-            _ = connection.closed() => return false,
-            _ = look.tick() => {}
+/// Knocks at one address. It takes a socket with the first knock and keeps it.
+#[derive(Debug)]
+pub(super) struct Knocker {
+    at: SocketAddr,
+    socket: Option<UdpSocket>,
+}
+
+impl Knocker {
+    pub(super) fn new(at: SocketAddr) -> Self {
+        Self { at, socket: None }
+    }
+
+    /// Sends a knock; whether an earlier one was refused. One that cannot be sent is as one that is not answered.
+    pub(super) async fn knock(&mut self) -> bool {
+        if self.socket.is_none() {
+            self.socket = connected(self.at).await.ok();
         }
-        let stats = connection.stats();
-        let answered = stats.udp_rx.datagrams != received;
-        // A peer owes an answer from the first datagram after its last.
-        owed = if answered { 0 } else { owed + u32::from(owed > 0 || stats.udp_tx.datagrams != sent) };
-        (sent, received) = (stats.udp_tx.datagrams, stats.udp_rx.datagrams);
-        if owed >= 2 && is_refused(connection.remote_address()).await {
-            connection.close(VarInt::from_u32(1), b"nobody listens there any more");
-            return true;
+        let Some(socket) = &self.socket else { return false };
+        matches!(socket.send(&KNOCK).await, Err(error) if error.kind() == ErrorKind::ConnectionRefused)
+    }
+
+    /// Waits until a knock is refused; for ever where none was sent.
+    pub(super) async fn refused(&self) {
+        let Some(socket) = &self.socket else { return std::future::pending().await };
+        loop {
+            match socket.recv(&mut [0; 1]).await {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => return,
+                // Of other errors (no route, an interface that is down) none is a proof; and they may come at once again.
+                Err(_) => return std::future::pending().await,
+                // Whatever answers a knock is no endpoint of ours, but it is there.
+                Ok(_) => {}
+            }
         }
     }
 }
 
-async fn is_refused(address: SocketAddr) -> bool {
-    let knock = async {
-        let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
-        let socket = UdpSocket::bind(any).await?;
-        socket.connect(address).await?;
-        socket.send(&KNOCK).await?;
-        socket.recv(&mut [0; 1]).await
-    };
-    matches!(timeout(REFUSAL_TIME_MAX, knock).await, Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused)
+async fn connected(to: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(to).await?;
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
     async fn a_closed_port_refuses_and_an_open_one_does_not() {
         let open = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = open.local_addr().unwrap();
-        assert!(!is_refused(address).await);
+        let mut knocker = Knocker::new(open.local_addr().unwrap());
+        assert!(!knocker.knock().await);
+        let mut knocked = [0; 4];
+        assert_eq!(open.recv(&mut knocked).await.unwrap(), KNOCK.len());
+        assert!(timeout(Duration::ZERO, knocker.refused()).await.is_err());
         drop(open);
-        assert!(is_refused(address).await);
+        assert!(!knocker.knock().await, "nothing was refused before");
+        timeout(Duration::from_secs(5), knocker.refused()).await.expect("the kernel refuses");
     }
 }
