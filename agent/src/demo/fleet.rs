@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use skein_core::NodeId;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -92,6 +93,16 @@ impl Fleet {
         let at = Instant::now();
         process.kill()?;
         process.wait()?;
+        Ok(at)
+    }
+
+    /// Stops an agent without ending it: SIGSTOP. It says nothing more and keeps its port. It ends with the fleet.
+    pub fn stop(&self, node: NodeId) -> anyhow::Result<Instant> {
+        let agent = self.agents.iter().find(|agent| agent.node == node).context("no such agent")?;
+        let process = agent.process.as_ref().context("the agent is dead already")?;
+        let id = i32::try_from(process.id()).ok().and_then(Pid::from_raw).context("a process has a number")?;
+        let at = Instant::now();
+        kill_process(id, Signal::STOP)?;
         Ok(at)
     }
 
