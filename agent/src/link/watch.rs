@@ -22,7 +22,7 @@ use crate::link::owed::Owed;
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How often to look while results are owed: a silence of one look leads to a knock, so that a dead process is found within two.
 /// More often would wake a busy machine for little.
-const LOOK_IN_DEBT: Duration = Duration::from_millis(20);
+const LOOK_IN_DEBT: Duration = Duration::from_millis(15);
 /// On a slow link it is looked twice a round trip, so that it is not filled with knocks, but never less often than this.
 const LOOK_MAX: Duration = Duration::from_millis(200);
 /// After so long a silence, and then as often, a peer in debt is asked for a sign of life: five may get lost before even the least
