@@ -248,7 +248,7 @@ impl DurableTasks {
         // Once a task was accepted, a mesh that does not know the stream has forgotten it: it must not begin anew.
         let is_new = self.accepted == Sequence(0);
         let open = DurableOpen { session: self.open.session.filter(|_| is_new), ..self.open.clone() };
-        let mut stream = Stream::open(&self.client.connection, &Open::Durable(open), Bytes::new()).await?;
+        let mut stream = Stream::open(&self.client.link.connection, &Open::Durable(open), Bytes::new()).await?;
         let opened = timeout(ANSWER_TIME_MAX, stream.expect()).await;
         let opened = opened.map_err(|_| ClientError::NoResult(ANSWER_TIME_MAX.as_secs()))??;
         let ToClient::Opened(next) = opened.header().map_err(LinkError::from)? else {
