@@ -161,9 +161,8 @@ impl Liveness {
     /// declared down again as it joins.
     fn welcome(&mut self, now: Millis, state: &State) {
         for (id, node) in state.nodes.iter().filter(|(_, node)| node.up) {
-            let is_fresh = self.is_heard(now, *id);
             let heard = self.entry(now, *id);
-            if heard.up_since.replace(node.since) != Some(node.since) && !is_fresh && !heard.lost {
+            if heard.up_since.replace(node.since) != Some(node.since) && !heard.lost {
                 heard.at = Some(now);
             }
         }

@@ -197,3 +197,15 @@ fn a_beat_that_was_overtaken_takes_nothing_back() {
     story.account.observe(at(story.now - 400), A);
     assert_eq!(story.silence(60_000), Some((Command::NodeDown(A), 500)));
 }
+
+/// It was silent for a while, though not for too long, when somebody else's word brought it up.
+#[test]
+fn a_node_that_comes_up_by_the_log_has_its_whole_time() {
+    let mut story = Story::of(&[A]);
+    story.beats(A, 40);
+    assert_eq!(story.silence(400), None);
+    story.mesh.now = at(story.now);
+    story.mesh.apply(Command::NodeDown(A));
+    story.mesh.apply(Command::NodeUp(A));
+    assert_eq!(story.silence(60_000), Some((Command::NodeDown(A), 500)));
+}

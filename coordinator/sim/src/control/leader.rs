@@ -231,9 +231,9 @@ impl World {
 
     /// A node came up by the log: beats from before it went down must not count against it.
     pub(super) fn came_up(&mut self, node: NodeId) {
-        let (now, silence) = (self.now, self.silence(node));
-        if let Some(lead) = self.lead.as_mut().filter(|_| silence >= PATIENCE.down_after) {
-            lead.heard.insert(node, Heard::new(now));
+        let now = self.now;
+        if let Some(lead) = &mut self.lead {
+            lead.heard.entry(node).or_insert_with(|| Heard::new(now)).at = now;
         }
     }
 
