@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
 use crate::ledger::{Account, Came, Sent, longest_gap};
-use crate::material;
+use crate::material::Colours;
 
 /// Tasks under way: as many as two workers have places for, and some that wait.
 const UNDER_WAY: usize = 12;
@@ -40,8 +41,8 @@ struct Book {
 }
 
 impl Load {
-    /// Starts a stream to a session, at the first of these agents.
-    pub fn start(bed: &Bed, session: &str, agents: &[usize]) -> Self {
+    /// Starts a stream of these pictures to a session, at the first of these agents.
+    pub fn start(bed: &Bed, session: &str, agents: &[usize], pictures: Colours) -> Self {
         let tasks = bed.path("tasks");
         std::fs::create_dir_all(&tasks).expect("a directory of the bed's own can be made");
         let errors = bed.path("load.log");
@@ -54,7 +55,7 @@ impl Load {
         let input = client.stdin.take().expect("its input is piped");
         let answers = BufReader::new(client.stdout.take().expect("its output is piped"));
         let shared = Arc::new(Shared::default());
-        let feeder = Feeder { input, tasks, shared: Arc::clone(&shared) };
+        let feeder = Feeder { input, tasks, pictures, shared: Arc::clone(&shared) };
         let feeder = std::thread::spawn(move || feeder.run(answers));
         Self { client, feeder: Some(feeder), shared, errors }
     }
@@ -105,6 +106,7 @@ impl Shared {
 struct Feeder {
     input: ChildStdin,
     tasks: PathBuf,
+    pictures: Colours,
     shared: Arc<Shared>,
 }
 
@@ -130,10 +132,10 @@ impl Feeder {
     fn send(&mut self) {
         let mut book = self.shared.book();
         let number = book.sent.len();
-        let (picture, right) = material::COLOURS[number % material::COLOURS.len()];
+        let (picture, right) = &self.pictures[number % self.pictures.len()];
         // A name of its own for each task, as results carry it back.
-        let file = self.tasks.join(format!("{number:06}-{picture}"));
-        link(&material::picture(picture), &file);
+        let file = self.tasks.join(format!("{number:06}"));
+        symlink(picture, &file).expect("the bed's directory takes a link");
         let gateways = book.came.last().and_then(|last| last.row["attempt"].as_u64());
         let gateways = gateways.map_or(0, |attempt| attempt.saturating_sub(1) / ATTEMPTS_A_GATEWAY + 1);
         let file = file.to_str().expect("test paths are UTF-8").to_owned();
@@ -141,11 +143,6 @@ impl Feeder {
         let _ = writeln!(self.input, "{file}");
         book.sent.push(Sent { file, right, gateways });
     }
-}
-
-fn link(picture: &Path, file: &Path) {
-    let picture = picture.canonicalize().expect("the pictures are there");
-    std::os::unix::fs::symlink(picture, file).expect("the bed's directory takes a link");
 }
 
 fn next_row(answers: &mut BufReader<ChildStdout>) -> Option<serde_json::Value> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, text, wait_for_at_most};
 use crate::history::{self, Call, Operation, State, Told};
 use crate::load::Load;
+use crate::material::Colours;
 use crate::writers::Writers;
 use crate::{material, net, probe};
 
@@ -73,8 +74,18 @@ impl Trial {
 
     /// Lets tasks flow through the first of these agents, and writes through all; waits until both do.
     pub fn work_at(&mut self, gateways: &[usize]) {
+        self.work(gateways, material::photographs());
+    }
+
+    /// The same with tasks of a hundred bytes, so that it is the network's answers that take the time.
+    pub fn work_lightly_at(&mut self, gateways: &[usize]) {
+        let pixels = material::pixels(&self.bed.path(""));
+        self.work(gateways, pixels);
+    }
+
+    fn work(&mut self, gateways: &[usize], pictures: Colours) {
         let begin = Instant::now();
-        self.load = Some(Load::start(&self.bed, &self.session, gateways));
+        self.load = Some(Load::start(&self.bed, &self.session, gateways, pictures));
         self.writers = Some(Writers::start(&self.bed));
         self.wait_until_tasks_flow();
         self.wait_until_written_since(begin);

@@ -5,7 +5,9 @@
 
 mod cast;
 mod clocks;
+mod disks;
 mod kills;
 mod partitions;
 mod restarts;
 mod silence;
+mod weather;
