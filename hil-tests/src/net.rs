@@ -26,6 +26,12 @@ pub fn is_possible() -> bool {
     made
 }
 
+/// Whether what goes over a bridge can be filtered here.
+pub fn can_filter() -> bool {
+    let version = Command::new("nft").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
 impl Lan {
     /// A bridge with so many hosts, at 10.87.0.1, 10.87.0.2 and so on. The bridge itself has a namespace, so that nothing of the
     /// machine's own network is touched.

@@ -46,7 +46,7 @@ impl Trial {
     /// Hosts for so many agents, none of them started; none, with a word that says so, where there can be none.
     #[expect(clippy::print_stdout, reason = "whoever runs the tests is told what was left out")]
     pub fn hosts(name: &str, agents: usize) -> Option<Bed> {
-        if !net::is_possible() {
+        if !net::is_possible() || !net::can_filter() {
             println!("skipped: {name}: network namespaces need root, `ip` and `nft`");
             return None;
         }
