@@ -7,6 +7,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::cmp::Reverse;
 
 use crate::ids::{SessionId, WorkerId};
@@ -17,9 +18,12 @@ use crate::resources::Resources;
 use crate::time::Millis;
 use crate::worker::Why;
 
-/// Workers that are tried alone. A mesh in which so many in a row will not do has no quick answer.
+/// Workers that are tried alone, of those that stand where the session could. A mesh in which so many in a row will not do
+/// has no quick answer.
 const SINGLES_MAX: usize = 1_024;
-/// Nodes that are looked at for a set of several, those with the cheapest workers first.
+/// Nodes that are asked whether all that may go from there would do, those with the cheapest workers first.
+const NODES_ASKED_MAX: usize = 1_024;
+/// Nodes of which all would do that are looked at for as few as will.
 const NODES_MAX: usize = 32;
 /// Workers of a node of which pairs are tried: 16 make 120.
 const PAIRS_OF_MAX: usize = 16;
@@ -59,8 +63,9 @@ pub(super) fn evict(
     donors: &[Donor],
     why: impl Fn(bool, SessionId) -> Why,
 ) -> bool {
-    let Some((_, victims, spot)) = find_one(cycle, request, donors).or_else(|| find_several(cycle, request, donors))
-    else {
+    let able = Able::new(request);
+    let found = find_one(cycle, request, &able, donors);
+    let Some((_, victims, spot)) = found.or_else(|| find_several(cycle, request, &able, donors)) else {
         return false;
     };
     if !cycle.has_space(victims.len()) {
@@ -74,14 +79,31 @@ pub(super) fn evict(
     true
 }
 
-/// The workers of a donor that serve, the cheapest first.
-fn workers_of(cycle: &Cycle, donor: &Donor) -> Vec<Victim> {
-    let told = |slot: usize, id: WorkerId| {
+/// Which nodes could hold a worker of the session at all: whoever stands elsewhere would leave for nothing.
+struct Able<'search> {
+    request: &'search Request<'search>,
+    known: RefCell<BTreeMap<usize, bool>>,
+}
+
+impl<'search> Able<'search> {
+    fn new(request: &'search Request<'search>) -> Self {
+        Self { request, known: RefCell::new(BTreeMap::new()) }
+    }
+
+    fn has(&self, cycle: &Cycle, number: usize) -> bool {
+        *self.known.borrow_mut().entry(number).or_insert_with(|| self.request.could_stand_on(cycle, number))
+    }
+}
+
+/// The workers of a donor that serve where the session could stand, the cheapest first.
+fn workers_of(cycle: &Cycle, able: &Able, donor: &Donor) -> Vec<Victim> {
+    let serves = |slot: usize, id: WorkerId| {
         let occupants = &cycle.places.slot(slot).occupants;
-        !occupants.iter().any(|occupant| occupant.worker == Some(id) && occupant.part == Part::Serving)
+        occupants.iter().any(|occupant| occupant.worker == Some(id) && occupant.part == Part::Serving)
     };
     let workers = cycle.state.workers_of(donor.session).filter(|(_, worker)| worker.serves());
-    let workers = workers.filter(|(id, _)| cycle.slot_of(*id).is_some_and(|slot| !told(slot, *id)));
+    let workers =
+        workers.filter(|(id, _)| cycle.slot_of(*id).is_some_and(|slot| able.has(cycle, slot) && serves(slot, *id)));
     let mut victims: Vec<Victim> = workers
         .map(|(id, worker)| Victim {
             is_fixed: donor.is_fixed,
@@ -95,11 +117,11 @@ fn workers_of(cycle: &Cycle, donor: &Donor) -> Vec<Victim> {
     victims
 }
 
-fn find_one(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Found> {
+fn find_one(cycle: &Cycle, request: &Request, able: &Able, donors: &[Donor]) -> Option<Found> {
     let mut tried = 0;
     for turn in donors.chunk_by(|one, other| one.turn == other.turn) {
-        let able = turn.iter().filter(|donor| donor.most > 0);
-        let mut victims: Vec<Victim> = able.flat_map(|donor| workers_of(cycle, donor)).collect();
+        let donors = turn.iter().filter(|donor| donor.most > 0);
+        let mut victims: Vec<Victim> = donors.flat_map(|donor| workers_of(cycle, able, donor)).collect();
         victims.sort_unstable();
         for victim in victims {
             let slot = cycle.slot_of(victim.worker.0)?;
@@ -118,14 +140,14 @@ fn find_one(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Found>
 }
 
 /// The best set over the nodes where donors have workers.
-fn find_several(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Found> {
+fn find_several(cycle: &Cycle, request: &Request, able: &Able, donors: &[Donor]) -> Option<Found> {
     let mut by_node: BTreeMap<usize, Vec<Victim>> = BTreeMap::new();
     let mut order = Vec::new();
     for donor in donors.iter().filter(|donor| donor.most > 0) {
-        for victim in workers_of(cycle, donor) {
+        for victim in workers_of(cycle, able, donor) {
             let Some(slot) = cycle.slot_of(victim.worker.0) else { continue };
             if !by_node.contains_key(&slot) {
-                if by_node.len() == NODES_MAX {
+                if by_node.len() == NODES_ASKED_MAX {
                     continue;
                 }
                 order.push(slot);
@@ -136,13 +158,20 @@ fn find_several(cycle: &Cycle, request: &Request, donors: &[Donor]) -> Option<Fo
     let most: BTreeMap<(SessionId, bool), u32> =
         donors.iter().map(|donor| ((donor.session, donor.is_fixed), donor.most)).collect();
     let mut best: Option<Found> = None;
+    let mut looked_at = 0;
     for slot in order {
+        let mut found_here = false;
         for at in 0..cycle.places.slot(slot).devices.len() {
-            if let Some(found) = smallest_set(cycle, request, (slot, at), &by_node[&slot], &most)
-                && best.as_ref().is_none_or(|best| found < *best)
-            {
-                best = Some(found);
+            if let Some(found) = smallest_set(cycle, request, (slot, at), &by_node[&slot], &most) {
+                found_here = true;
+                if best.as_ref().is_none_or(|best| found < *best) {
+                    best = Some(found);
+                }
             }
+        }
+        looked_at += usize::from(found_here);
+        if looked_at == NODES_MAX {
+            break;
         }
     }
     best
@@ -198,7 +227,7 @@ fn allowed(victims: impl Iterator<Item = Victim>, most: &BTreeMap<(SessionId, bo
 fn fits_without(cycle: &Cycle, request: &Request, (number, at): Spot, victims: &[Victim]) -> bool {
     let slot = cycle.places.slot(number);
     let device = &slot.devices[at];
-    if !device.is_usable || !request.classes().any(|class| class == device.class) {
+    if !request.could_stand_at(cycle, (number, at)) {
         return false;
     }
     let goes = |worker: Option<WorkerId>| victims.iter().any(|victim| Some(victim.worker.0) == worker);

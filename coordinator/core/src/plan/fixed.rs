@@ -210,9 +210,8 @@ fn would_fit(cycle: &Cycle, request: &Request, (number, at): Spot) -> bool {
         }
     }
     let need = &request.session.reserved;
-    device.is_usable
+    request.could_stand_at(cycle, (number, at))
         && !cycle.promises.contains_key(&number)
-        && request.classes().any(|class| class == device.class)
         && need.fits_node(&node_room)
         && need.fits_device(&device_room)
         && request.may_stand(cycle, (number, at)).is_ok()

@@ -81,6 +81,26 @@ impl<'state> Request<'state> {
         self.paces.iter().map(|(_, class)| *class)
     }
 
+    /// Whether a node, if it were empty, could hold a worker of the session.
+    pub(super) fn could_stand_on(&self, cycle: &Cycle, number: usize) -> bool {
+        (0..cycle.places.slot(number).devices.len()).any(|at| self.could_stand_at(cycle, (number, at)))
+    }
+
+    /// Whether a device, if it and its node were empty, could.
+    pub(super) fn could_stand_at(&self, cycle: &Cycle, (number, at): Spot) -> bool {
+        let slot = cycle.places.slot(number);
+        let device = &slot.devices[at];
+        let is_meant = match &self.session.hold {
+            Hold::Named { node, device: name } => slot.node == *node && device.name == *name,
+            _ => true,
+        };
+        is_meant
+            && device.is_usable
+            && self.classes().any(|class| class == device.class)
+            && self.session.reserved.fits_node(&slot.offers)
+            && self.session.reserved.fits_device(&device.offers)
+    }
+
     /// The best place that has room now.
     pub(super) fn find(&self, cycle: &mut Cycle) -> Option<Spot> {
         if let Hold::Named { node, device } = &self.session.hold {

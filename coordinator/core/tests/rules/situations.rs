@@ -199,6 +199,22 @@ fn the_victim_with_the_least_to_lose_goes() {
 }
 
 #[test]
+fn a_crowd_on_the_wrong_devices_does_not_hide_the_one_on_the_right_one() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(node(B, 2_000)));
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8)])));
+    mesh.open(SessionSpec { priority: 20, ..on_gpu(1, 800, 8) });
+    mesh.open(SessionSpec { priority: 10, ..session(2_007) });
+    while !mesh.plan().is_empty() {}
+    mesh.open(SessionSpec { policy: Some(PolicyName::Preemptive), priority: 90, ..on_gpu(1, 800, 8) });
+    assert_snapshot!(story(&mut mesh), @"
+    worker 1 of session 1 is preempted by session 3
+    --
+    session 3 starts on gpu-0 of node 1
+    ");
+}
+
+#[test]
 fn an_equal_priority_is_not_preempted() {
     let mut mesh = Mesh::of(&[(A, 1)]);
     mesh.open(SessionSpec { priority: 90, ..session(1) });
