@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::apply::{full, workers};
 use crate::capability::NodeSpec;
@@ -45,23 +46,42 @@ pub(super) fn join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec
 
 fn first_that_cannot_stand(state: &State, spec: &NodeSpec) -> Option<WorkerId> {
     let capability = &spec.capability;
-    let is_over = !state.used_on(spec.id).fits_node(&capability.offers);
-    let unable = state.workers_on(spec.id).filter(|(_, worker)| {
+    let unable = state.workers_on(spec.id).find(|(_, worker)| {
+        let session = state.sessions.get(&worker.session);
         let device = capability.device(&worker.device);
-        let served = state.sessions.get(&worker.session).is_some_and(|session| {
-            device.is_some_and(|device| feasible::can_run(capability, device, &session.spec.target))
-        });
-        let used = state.used(spec.id, &worker.device);
-        !served || is_over || device.is_none_or(|device| !used.fits_device(&device.offers))
+        !session
+            .zip(device)
+            .is_some_and(|(session, device)| feasible::can_run(capability, device, &session.spec.target))
     });
-    unable.min_by_key(|(id, worker)| (order_of_leaving(state, worker), u64::MAX - id.0)).map(|(id, _)| id)
+    unable.map(|(id, _)| id).or_else(|| first_to_leave(state, spec))
 }
 
-/// Those that go anyway, then those that are only kept warm, then by priority; the newest among equals.
+/// Where a node or a device is over what it offers by now, the cheapest of those that have a part in it; among equals one
+/// whose room alone will do.
+fn first_to_leave(state: &State, spec: &NodeSpec) -> Option<WorkerId> {
+    let capability = &spec.capability;
+    let node_over = state.used_on(spec.id).minus(&capability.offers);
+    let over = |worker: &Worker| {
+        let device = capability.device(&worker.device).map(|device| device.offers.clone()).unwrap_or_default();
+        node_over.at(&state.used(spec.id, &worker.device).minus(&device))
+    };
+    let has_part = |worker: &Worker| {
+        let over = over(worker);
+        over.minus(&worker.need) != over
+    };
+    let candidates = state.workers_on(spec.id).filter(|(_, worker)| has_part(worker));
+    let cost = |(id, worker): &(WorkerId, &Worker)| {
+        let is_too_little = !over(worker).fits(&worker.need);
+        (order_of_leaving(state, worker), is_too_little, worker.at_stake, Reverse(*id))
+    };
+    candidates.min_by_key(cost).map(|(id, _)| id)
+}
+
+/// Those that are only kept warm, then those that go anyway and may still be busy, then by priority.
 fn order_of_leaving(state: &State, worker: &Worker) -> (u8, u8) {
     let duty = match worker.duty {
-        Duty::Leaving { .. } => 0,
-        Duty::Warm => 1,
+        Duty::Warm => 0,
+        Duty::Leaving { .. } => 1,
         Duty::Serving => 2,
     };
     (duty, state.sessions.get(&worker.session).map_or(0, |session| session.spec.priority))

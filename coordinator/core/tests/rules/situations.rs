@@ -430,6 +430,20 @@ fn a_node_that_offers_less_keeps_what_fits() {
 }
 
 #[test]
+fn a_node_that_offers_less_of_one_thing_loses_only_who_uses_it() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8)])));
+    mesh.apply(Command::SessionCreate(on_gpu(2, 400, 2)));
+    let (gpus, low) = (mesh.state.last_session, mesh.open(low(1)));
+    mesh.plan();
+    let report = WorkerReport::AtStake(Millis(8_000));
+    mesh.apply(Command::WorkerReport { node: A, worker: WorkerId(2), report });
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 2)])));
+    let left: Vec<WorkerId> = mesh.state.workers_of(gpus).map(|(id, _)| id).collect();
+    assert_eq!((left, mesh.nodes_of(low)), (vec![WorkerId(2)], vec![A]), "the one with less at stake went");
+}
+
+#[test]
 fn a_reservation_follows_the_measured_use() {
     let mut mesh = Mesh::of(&[(A, 4)]);
     let id = mesh.open(SessionSpec { need_max: Some(cores(3)), ..session(1) });

@@ -61,6 +61,19 @@ impl Sum {
         self.gpu <= u128::from(offers.gpu_milli) && self.gpu_memory <= u128::from(offers.gpu_memory_bytes)
     }
 
+    /// In which dimensions, by number, a node and one device are over what they offer; the last stands for all named things.
+    pub(crate) fn excess(&self, offers: &Resources, on_device: &Self, device: &Resources) -> Vec<usize> {
+        let named = |name: &String| u128::from(offers.named.get(name).copied().unwrap_or(0));
+        let over = [
+            self.cpu > u128::from(offers.cpu_millicores),
+            self.memory > u128::from(offers.memory_bytes),
+            on_device.gpu > u128::from(device.gpu_milli),
+            on_device.gpu_memory > u128::from(device.gpu_memory_bytes),
+            self.named.iter().any(|(name, amount)| *amount > named(name)),
+        ];
+        (0..over.len()).filter(|at| over[*at]).collect()
+    }
+
     /// Whether it is no more of anything than so much.
     pub(crate) fn is_within(&self, most: &Resources) -> bool {
         self.fits_node(most) && self.fits_device(most)

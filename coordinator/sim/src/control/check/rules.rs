@@ -1,15 +1,17 @@
 //! What becomes of devices that fail, drains that end, and workers that run out of memory: with what went before.
 
+use skein_core::capability::NodeSpec;
 use skein_core::health::{DeviceHealth, Phase};
-use skein_core::worker::{Duty, Why, WorkerReport};
+use skein_core::state::Node;
+use skein_core::worker::{Duty, Why, Worker, WorkerReport};
 use skein_core::{Command, Entry, Event, Millis, NodeId, State, WorkerId};
 
-use super::mesh::{Mesh, takes_work};
+use super::mesh::{Mesh, Sum, runs, takes_work};
 
 /// Whether there is anything to say of a command.
 pub(in crate::control) fn concern(command: &Command) -> bool {
     match command {
-        Command::DeviceReport { .. } | Command::Unblock { .. } => true,
+        Command::DeviceReport { .. } | Command::Unblock { .. } | Command::NodeJoin(_) => true,
         Command::WorkerReport { report, .. } => *report == WorkerReport::OutOfMemory,
         _ => false,
     }
@@ -22,6 +24,7 @@ pub(in crate::control) fn violations(before: &State, state: &State, entry: &Entr
     }
     match &entry.command {
         Command::Unblock { node, .. } => called_back(state, *node, &mut found),
+        Command::NodeJoin(spec) => lost_rightly(before, state, spec, &mut found),
         Command::WorkerReport { worker, .. } => memory(before, state, *worker, &mut found),
         _ => {}
     }
@@ -79,5 +82,47 @@ fn memory(before: &State, state: &State, worker: WorkerId, found: &mut Vec<Strin
             "after {} bytes were too few come {}, not {due}",
             was.reserved.memory_bytes, is.reserved.memory_bytes
         ));
+    }
+}
+
+/// A node that offers less loses those who use what it is short of, and whoever is only kept warm before all others.
+fn lost_rightly(before: &State, state: &State, spec: &NodeSpec, found: &mut Vec<String>) {
+    let mesh = Mesh::of(before, Millis(0));
+    let there = mesh.on(spec.id);
+    let short_of = |worker: &Worker| -> Vec<usize> {
+        let Some(device) = spec.capability.devices.iter().find(|device| device.name == worker.device) else {
+            return (0..5).collect();
+        };
+        let node = Sum::of(there.iter().map(|(_, other)| &other.need));
+        let on_device = there.iter().filter(|(_, other)| other.device == worker.device);
+        node.excess(&spec.capability.offers, &Sum::of(on_device.map(|(_, other)| &other.need)), &device.offers)
+    };
+    let uses = |worker: &Worker, short: &[usize]| {
+        let need = &worker.need;
+        let amounts = [need.cpu_millicores, need.memory_bytes, need.gpu_milli, need.gpu_memory_bytes];
+        short.iter().any(|at| amounts.get(*at).map_or(!need.named.is_empty(), |amount| *amount > 0))
+    };
+    for (id, worker) in there.iter().filter(|(id, _)| !state.workers.contains_key(id)) {
+        let device = spec.capability.devices.iter().find(|device| device.name == worker.device);
+        let session = before.sessions.get(&worker.session);
+        let node = Node { spec: spec.clone(), up: true, since: Millis(0), block: None, devices: [].into() };
+        if !session.zip(device).is_some_and(|(session, device)| runs(session, &node, device)) {
+            continue;
+        }
+        let short = short_of(worker);
+        if !uses(worker, &short) {
+            found.push(format!("worker {id} goes and uses nothing that its node is short of"));
+        }
+        let is_kept = |other: &&(WorkerId, &Worker)| {
+            state.workers.contains_key(&other.0) && other.1.duty == Duty::Warm && other.1.device == worker.device
+        };
+        if worker.duty != Duty::Warm
+            && there
+                .iter()
+                .filter(is_kept)
+                .any(|(_, other)| short.iter().filter(|at| uses(worker, &[**at])).all(|at| uses(other, &[*at])))
+        {
+            found.push(format!("worker {id} goes before one that is only kept warm"));
+        }
     }
 }
