@@ -6,13 +6,14 @@
 //! Policies run on the leader only. What must hold whatever a policy says (capacity, health, what a session keeps to
 //! itself) is in [`crate::plan::feasible`], and `apply` checks it again.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SessionId;
-use crate::session::{Hold, Session};
+use crate::session::{Hold, PRIORITY_MAX, Session};
 use exclusive::Exclusive;
 use fcfs::Fcfs;
 use gpu_binding::GpuBinding;
@@ -48,13 +49,13 @@ pub enum PolicyName {
 
 /// Whose turn comes first: the smallest. Equal ones go by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Turn {
+struct Turn {
     /// Smaller goes first.
-    pub rank: u8,
+    rank: u8,
     /// Among equal ranks, those that were evicted go before new work.
-    pub is_new: bool,
+    is_new: bool,
     /// Among those, the oldest.
-    pub session: SessionId,
+    session: SessionId,
 }
 
 /// A way to order and place sessions.
@@ -100,9 +101,36 @@ impl PolicyName {
     }
 }
 
-/// Whose turn a session's is among those that wait, by the mesh's policy.
-pub fn turn(policy: &dyn Policy, id: SessionId, session: &Session) -> Turn {
-    Turn { rank: policy.rank(session), is_new: session.evicted == 0, session: id }
+/// Sessions that wait, in the order in which they have their turns by the mesh's policy.
+///
+/// One that may evict takes the turn of the first that it may evict, where that comes before its own: if whom it evicts went
+/// before it, he would take his place back the moment it is free. Before all others it goes by the mesh's policy alone.
+pub fn order<'state>(
+    policy: &dyn Policy,
+    waiting: impl Iterator<Item = (SessionId, &'state Session)>,
+) -> Vec<(SessionId, &'state Session)> {
+    let turn = |id, session: &Session| Turn { rank: policy.rank(session), is_new: session.evicted == 0, session: id };
+    let mut waiting: Vec<(Turn, &Session)> = waiting.map(|(id, session)| (turn(id, session), session)).collect();
+    waiting.sort_unstable_by_key(|(turn, _)| *turn);
+    // For each priority, where the first of a lower one stands.
+    let mut first_below = [usize::MAX; PRIORITY_MAX as usize + 2];
+    for (at, (_, session)) in waiting.iter().enumerate() {
+        let above = usize::from(session.spec.priority.min(PRIORITY_MAX)) + 1;
+        first_below[above..].iter_mut().for_each(|first| *first = (*first).min(at));
+    }
+    let mut ordered: Vec<_> = waiting
+        .into_iter()
+        .enumerate()
+        .map(|(at, (turn, session))| {
+            let priority = session.spec.priority.min(PRIORITY_MAX);
+            let taken = first_below[usize::from(priority)];
+            let takes = session.policy == PolicyName::Preemptive && taken < at;
+            let key = if takes { (taken, 0, PRIORITY_MAX - priority) } else { (at, 1, 0) };
+            ((key, turn), session)
+        })
+        .collect();
+    ordered.sort_unstable_by_key(|(key, _)| *key);
+    ordered.into_iter().map(|((_, turn), session)| (turn.session, session)).collect()
 }
 
 impl fmt::Display for PolicyName {

@@ -7,7 +7,7 @@ use crate::ids::{SessionId, WorkerId};
 use crate::plan::places::{Part, Places, Slot};
 use crate::plan::request::Request;
 use crate::plan::{Change, Placement};
-use crate::policy::{self, Turn};
+use crate::policy;
 use crate::resources::Resources;
 use crate::session::Session;
 use crate::state::State;
@@ -168,12 +168,9 @@ impl<'cycle> Cycle<'cycle> {
     }
 
     /// Those for whom others leave, in the order of the mesh's policy.
-    pub(super) fn expected(&self) -> Vec<(Turn, &'cycle Session)> {
-        let policy = self.state.policy.policy();
+    pub(super) fn expected(&self) -> Vec<(SessionId, &'cycle Session)> {
         let sessions = self.leaving_for.keys().filter_map(|id| Some((*id, self.state.sessions.get(id)?)));
-        let mut expected: Vec<_> = sessions.map(|(id, session)| (policy::turn(policy, id, session), session)).collect();
-        expected.sort_unstable_by_key(|(turn, _)| *turn);
-        expected
+        policy::order(self.state.policy.policy(), sessions)
     }
 
     /// Room that is being left for a session is nobody else's before it has had its turn.

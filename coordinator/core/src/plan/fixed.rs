@@ -8,7 +8,7 @@ use crate::plan::evict::{self, Donor};
 use crate::plan::needs::{self, Needs};
 use crate::plan::places::Part;
 use crate::plan::request::Request;
-use crate::policy::{self, Turn};
+use crate::policy;
 use crate::session::{Hold, Session};
 use crate::worker::Why;
 
@@ -25,8 +25,7 @@ pub(super) fn fill(cycle: &mut Cycle) {
     let mut lent = lent(cycle);
     keep_for(cycle, |cycle, id, session| session.spec.fixed.saturating_sub(cycle.serving(id)), true);
     let mut out_of_reach = Needs::default();
-    for (turn, session) in lacking(cycle) {
-        let id = turn.session;
+    for (id, session) in lacking(cycle) {
         if out_of_reach.cover(session) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
             continue;
         }
@@ -54,10 +53,10 @@ pub(super) fn fill(cycle: &mut Cycle) {
 
 /// Room that others leave for a session is kept for it until it has its turn, as much as it wants.
 pub(super) fn keep_for(cycle: &mut Cycle, wants: impl Fn(&Cycle, SessionId, &Session) -> u32, is_fixed: bool) {
-    for (turn, session) in cycle.expected() {
-        let count = wants(cycle, turn.session, session);
+    for (id, session) in cycle.expected() {
+        let count = wants(cycle, id, session);
         if count > 0 {
-            let request = Request::new(cycle, turn.session, session, is_fixed);
+            let request = Request::new(cycle, id, session, is_fixed);
             keep(cycle, &request, count);
         }
     }
@@ -94,12 +93,10 @@ fn lent(cycle: &Cycle) -> Vec<Donor> {
 }
 
 /// Sessions with fewer than their fixed workers, in the order in which they are served.
-pub(super) fn lacking<'state>(cycle: &Cycle<'state>) -> Vec<(Turn, &'state Session)> {
-    let policy = cycle.state.policy.policy();
-    let lacking = cycle.state.sessions.iter().filter(|(id, session)| cycle.serving(**id) < session.spec.fixed);
-    let mut lacking: Vec<_> = lacking.map(|(id, session)| (policy::turn(policy, *id, session), session)).collect();
-    lacking.sort_unstable_by_key(|(turn, _)| *turn);
-    lacking
+pub(super) fn lacking<'state>(cycle: &Cycle<'state>) -> Vec<(SessionId, &'state Session)> {
+    let sessions = cycle.state.sessions.iter().map(|(id, session)| (*id, session));
+    let lacking = sessions.filter(|(id, session)| cycle.serving(*id) < session.spec.fixed);
+    policy::order(cycle.state.policy.policy(), lacking)
 }
 
 /// One more worker, without anybody leaving: one that it gave back, a new one in free room, or one that will be where

@@ -45,7 +45,7 @@ pub(crate) fn weigh(
 pub(crate) fn before_it(state: &State, now: Millis, id: SessionId) -> Option<u32> {
     let mut places = Places::default();
     let cycle = Cycle::new(state, now, &mut places, 0);
-    let at = fixed::lacking(&cycle).iter().position(|(turn, _)| turn.session == id)?;
+    let at = fixed::lacking(&cycle).iter().position(|(waits, _)| *waits == id)?;
     u32::try_from(at).ok()
 }
 

@@ -10,8 +10,8 @@ use crate::session::{Hold, Session};
 pub struct Exclusive;
 
 impl Policy for Exclusive {
-    fn rank(&self, session: &Session) -> u8 {
-        fcfs::by_age(session)
+    fn rank(&self, _session: &Session) -> u8 {
+        fcfs::BY_AGE
     }
 
     fn score(&self, session: &Session, place: &Place) -> Option<i64> {

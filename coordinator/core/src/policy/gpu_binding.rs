@@ -9,8 +9,8 @@ use crate::session::{Hold, Session};
 pub struct GpuBinding;
 
 impl Policy for GpuBinding {
-    fn rank(&self, session: &Session) -> u8 {
-        fcfs::by_age(session)
+    fn rank(&self, _session: &Session) -> u8 {
+        fcfs::BY_AGE
     }
 
     fn filter(&self, _session: &Session, place: &Place) -> Result<(), &'static str> {

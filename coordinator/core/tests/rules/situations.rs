@@ -199,6 +199,33 @@ fn the_victim_with_the_least_to_lose_goes() {
 }
 
 #[test]
+fn a_session_that_may_evict_goes_before_those_it_may_evict_and_nobody_else() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.open(SessionSpec { priority: 90, ..session(1) });
+    mesh.open(low(1));
+    mesh.open(preemptive(0, 1));
+    mesh.open(preemptive(40, 1));
+    let first = story(&mut mesh);
+    mesh.apply(Command::SessionEnd(SessionId(1)));
+    assert_snapshot!(first + "\n== it ends\n" + &story(&mut mesh), @"
+    session 1 starts on cpu of node 1
+    == it ends
+    session 4 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn a_right_to_evict_is_no_right_to_all_that_is_spare() {
+    let mut mesh = Mesh::of(&[(A, 8)]);
+    let three = mesh.open(sharing(3, 0));
+    let one = mesh.open(SessionSpec { policy: Some(PolicyName::Preemptive), priority: 0, ..sharing(1, 0) });
+    wants(&mut mesh, three, 9);
+    wants(&mut mesh, one, 9);
+    story(&mut mesh);
+    assert_eq!((mesh.nodes_of(three).len(), mesh.nodes_of(one).len()), (6, 2));
+}
+
+#[test]
 fn a_crowd_on_the_wrong_devices_does_not_hide_the_one_on_the_right_one() {
     let mut mesh = Mesh::founded();
     mesh.apply(Command::NodeJoin(node(B, 2_000)));

@@ -245,6 +245,17 @@ impl<'a> Mesh<'a> {
         let lacking = self.state.sessions.iter().filter(|(id, session)| self.lacking(**id, session) > 0);
         let mut queue: Vec<(SessionId, &Session)> = lacking.map(|(id, session)| (*id, session)).collect();
         queue.sort_by_key(|(id, session)| (rank(self.state.policy, session), session.evicted == 0, *id));
+        // Whoever may evict takes the turn of the first whom it may; those of low priority first, as others may evict them.
+        let mut takers = queue.clone();
+        takers.retain(|(_, session)| session.policy == PolicyName::Preemptive);
+        takers.sort_by_key(|(_, session)| session.spec.priority);
+        for (taker, session) in takers {
+            let Some(own) = queue.iter().position(|(id, _)| *id == taker) else { continue };
+            let lower = |(_, other): &(SessionId, &Session)| other.spec.priority < session.spec.priority;
+            if let Some(first) = queue[..own].iter().position(lower) {
+                queue[first..=own].rotate_right(1);
+            }
+        }
         queue
     }
 }
@@ -258,8 +269,7 @@ pub(crate) fn target(session: &Session) -> u32 {
 /// Smaller goes first.
 pub(crate) fn rank(mesh: PolicyName, session: &Session) -> u8 {
     let by_priority = matches!(mesh, PolicyName::Priority | PolicyName::Preemptive);
-    let goes_first = session.policy == PolicyName::Preemptive;
-    if by_priority || goes_first { 100 - session.spec.priority } else { u8::MAX }
+    if by_priority { 100 - session.spec.priority } else { u8::MAX }
 }
 
 /// Whether a worker of one session and one of another, or of the same, may not stand together.
