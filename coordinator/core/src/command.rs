@@ -204,7 +204,7 @@ impl fmt::Display for Refusal {
                 write!(f, "there is no session {session}; `skein session status` lists the open ones")
             }
             Self::BadSession(why) => write!(f, "the session cannot be: {why}"),
-            Self::NeverFits(why) => write!(f, "no node could hold a worker of this session: {why}"),
+            Self::NeverFits(why) => write!(f, "the mesh could not hold the workers of this session: {why}"),
             Self::NoWorker(worker) => write!(f, "worker {worker} is not in the plan of that node"),
             Self::NoStream(stream) => {
                 write!(f, "there is no stream {stream} of durable tasks; `skein task status` lists those that are kept")

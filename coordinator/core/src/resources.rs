@@ -67,6 +67,19 @@ impl Resources {
         self.gpu_milli <= device.gpu_milli && self.gpu_memory_bytes <= device.gpu_memory_bytes
     }
 
+    /// How often the part of this that a node gives fits in what the node offers.
+    pub fn count_on_node(&self, node: &Self) -> u64 {
+        let counted = [(self.cpu_millicores, node.cpu_millicores), (self.memory_bytes, node.memory_bytes)];
+        let named = self.named.iter().map(|(name, need)| (*need, node.of_name(name)));
+        count(counted.into_iter().chain(named))
+    }
+
+    /// How often the part of this that a device gives fits in what the device offers.
+    pub fn count_on_device(&self, device: &Self) -> u64 {
+        let counted = [(self.gpu_milli, device.gpu_milli), (self.gpu_memory_bytes, device.gpu_memory_bytes)];
+        count(counted.into_iter())
+    }
+
     /// Whether this is nothing of anything.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -189,6 +202,11 @@ impl Resources {
             named: named.filter(|(_, amount)| *amount > 0).collect(),
         }
     }
+}
+
+/// How often all needs fit in what there is of each; what is not needed fits any number of times.
+fn count(needs: impl Iterator<Item = (u64, u64)>) -> u64 {
+    needs.filter_map(|(need, offered)| offered.checked_div(need)).min().unwrap_or(u64::MAX)
 }
 
 impl Dimension {

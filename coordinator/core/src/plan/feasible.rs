@@ -9,6 +9,7 @@ use crate::capability::{Capability, Device, DeviceKind};
 use crate::health::{DeviceHealth, Phase};
 use crate::ids::{NodeId, SessionId, WorkerId};
 use crate::plan::Placement;
+use crate::policy::Place;
 use crate::resources::{Dimension, Resources};
 use crate::session::{Hold, Session};
 use crate::state::{Node, State};
@@ -204,34 +205,57 @@ pub(crate) fn runs_on(target: &str, kind: DeviceKind) -> bool {
     }
 }
 
-/// Why no node that ever joined could hold a worker of this session, even if it were empty; none where one could.
+/// Why the nodes that ever joined could not hold the fixed workers of this session, even if they were empty, or not one
+/// worker where it has none fixed; none where they could.
 pub fn never_fits(state: &State, session: &Session) -> Option<String> {
-    let nodes = state.nodes.values().map(|node| &node.spec);
-    let places = nodes.flat_map(|spec| spec.capability.devices.iter().map(move |device| (spec, device)));
+    let fixed = u64::from(session.spec.fixed.max(1));
+    let mut hold: u64 = 0;
     let mut largest: Option<Resources> = None;
-    for (spec, device) in places {
-        let is_named = match &session.hold {
-            Hold::Named { node, device: name } => spec.id == *node && device.name == *name,
-            _ => true,
-        };
-        if is_named && can_run(&spec.capability, device, &session.spec.target) {
-            let offers = spec.capability.offers.at(&device.offers);
-            if session.reserved.fits(&offers) {
-                return None;
+    let mut kept_off = None;
+    for node in state.nodes.values() {
+        let capability = &node.spec.capability;
+        let mut on_devices: u64 = 0;
+        for device in capability.devices.iter().filter(|device| is_meant(session, node, device)) {
+            let place = Place { node, device, node_room: &capability.offers, device_room: &device.offers };
+            if let Err(why) = session.policy.policy().filter(session, &place) {
+                kept_off = Some(why);
+                continue;
             }
+            let offers = capability.offers.at(&device.offers);
+            let most = if session.hold == Hold::EachDevice { 1 } else { u64::MAX };
+            let count = session.reserved.count_on_device(&device.offers).min(most);
+            let fits = session.reserved.fits(&offers);
+            on_devices = on_devices.saturating_add(if fits { count } else { 0 });
             largest = Some(largest.map_or_else(|| offers.clone(), |largest| largest.max(&offers)));
         }
+        hold = hold.saturating_add(on_devices.min(session.reserved.count_on_node(&capability.offers)));
+        if hold >= fixed {
+            return None;
+        }
     }
-    Some(match (largest, &session.hold) {
-        (None, Hold::Named { node, device }) => {
+    Some(match (largest, &session.hold, kept_off) {
+        (Some(_), _, _) if hold > 0 => {
+            alloc::format!("it asks for {fixed} fixed workers; all nodes together could hold {hold}")
+        }
+        (None, _, Some(why)) => alloc::format!("its policy keeps it off every device it could run on: {why}"),
+        (None, Hold::Named { node, device }, _) => {
             alloc::format!("node {node} has no device '{device}' that target '{}' runs on", session.spec.target)
         }
-        (None, _) => alloc::format!("no node has a device that target '{}' runs on", session.spec.target),
-        (Some(largest), _) => match session.reserved.first_excess(&largest) {
+        (None, _, _) => alloc::format!("no node has a device that target '{}' runs on", session.spec.target),
+        (Some(largest), _, _) => match session.reserved.first_excess(&largest) {
             Some((dimension, need, most)) => {
                 alloc::format!("it needs {}; the largest device has {}", dimension.amount(need), dimension.amount(most))
             }
             None => String::from("each of its needs could be met somewhere, but not all of them on one device"),
         },
     })
+}
+
+/// Whether the session's target runs on a device, and it is not bound to another.
+fn is_meant(session: &Session, node: &Node, device: &Device) -> bool {
+    let is_named = match &session.hold {
+        Hold::Named { node: named, device: name } => node.spec.id == *named && device.name == *name,
+        _ => true,
+    };
+    is_named && can_run(&node.spec.capability, device, &session.spec.target)
 }

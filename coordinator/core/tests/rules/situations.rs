@@ -545,3 +545,33 @@ fn a_small_mesh_is_not_closed_by_those_who_wait() {
     session 5 starts on cpu of node 3
     ");
 }
+
+#[test]
+fn what_the_empty_mesh_could_not_hold_is_refused_with_the_reason() {
+    let mut mesh = Mesh::of(&[(B, 2)]);
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8), gpu("gpu-1", 8)])));
+    let named = Some(Hold::Named { node: B, device: "cpu".into() });
+    let asked = [
+        on_gpu(1, 500, 12),
+        on_gpu(5, 500, 2),
+        SessionSpec { policy: Some(PolicyName::GpuBinding), ..on_gpu(3, 100, 1) },
+        SessionSpec { policy: Some(PolicyName::GpuBinding), ..session(1) },
+        SessionSpec { hold: named, ..session(3) },
+        session(11),
+    ];
+    let why = |spec: &SessionSpec| {
+        let mut trial = Mesh { state: mesh.state.clone(), now: mesh.now };
+        trial.refusal(Command::SessionCreate(SessionSpec { refuse_unfit: true, ..spec.clone() })).to_string()
+    };
+    assert_snapshot!(asked.iter().map(why).collect::<Vec<_>>().join("\n"), @"
+    the mesh could not hold the workers of this session: it needs 12 GiB GPU memory; the largest device has 8 GiB GPU memory
+    the mesh could not hold the workers of this session: it asks for 5 fixed workers; all nodes together could hold 4
+    the mesh could not hold the workers of this session: it asks for 3 fixed workers; all nodes together could hold 2
+    the mesh could not hold the workers of this session: its policy keeps it off every device it could run on: it is no GPU or stick
+    the mesh could not hold the workers of this session: it asks for 3 fixed workers; all nodes together could hold 2
+    the mesh could not hold the workers of this session: it asks for 11 fixed workers; all nodes together could hold 10
+    ");
+    for fits in [on_gpu(4, 500, 2), session(10)] {
+        mesh.open(SessionSpec { refuse_unfit: true, ..fits });
+    }
+}
