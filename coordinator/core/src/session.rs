@@ -33,6 +33,10 @@ pub const HOLD_OFF: Millis = Millis(5_000);
 /// 5 s doubled six times: about five minutes.
 pub const HOLD_OFF_DOUBLINGS_MAX: u32 = 6;
 
+/// A node on which no worker of a session failed for so long after it was no longer passed over has made up for what went
+/// before: longer than a worker takes to start and to crash again.
+pub const STEADY_AFTER: Millis = Millis(60_000);
+
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionSpec {
@@ -193,6 +197,11 @@ impl Session {
         Some(if since.since(now) > CLOCKS_DIFFER_MAX { now } else { since + STARVES_AFTER })
     }
 
+    /// Whether its workers fail somewhere: until it is known how they do elsewhere, nobody leaves for it.
+    pub fn is_failing(&self, now: Millis) -> bool {
+        self.failures.values().any(|failure| failure.holds(now))
+    }
+
     /// How many workers it should have, where there is room: the fixed ones, and what its tasks could keep busy.
     pub fn target(&self) -> u32 {
         self.wanted.min(self.workers_max()).max(self.spec.fixed)
@@ -228,6 +237,12 @@ impl Failure {
     /// stamped by a leader whose clock was wrong; without this, it would bar the node until that day.
     pub fn holds(&self, now: Millis) -> bool {
         self.until() > now && self.at.since(now) <= CLOCKS_DIFFER_MAX
+    }
+
+    /// Whether the node has made up for it: the next failure there is the first of a row.
+    pub fn is_over(&self, now: Millis) -> bool {
+        let is_of_the_future = self.at.since(now) > CLOCKS_DIFFER_MAX;
+        is_of_the_future || (!self.holds(now) && now.since(self.until()) >= STEADY_AFTER)
     }
 
     /// Until when the node is passed over.

@@ -57,18 +57,19 @@ pub(super) fn report(
 
 fn change_status(state: &mut State, at: Millis, id: WorkerId, status: WorkerStatus) -> Event {
     state.change_worker(id, |worker| worker.status = status);
-    // A worker that is ready ends the row of failures, but not the hold-off that another worker has just caused.
+    // A worker that is ready does not end the row of failures by that: one that starts and then crashes would be tried again
+    // and again without ever backing off.
     if let (WorkerStatus::Ready, Some(worker)) = (status, state.workers.get(&id))
         && let Some(session) = state.sessions.get_mut(&worker.session)
-        && session.failures.get(&worker.node).is_some_and(|failure| !failure.holds(at))
     {
-        session.failures.remove(&worker.node);
+        session.failures.retain(|_, failure| !failure.is_over(at));
     }
     Event::WorkerChanged { worker: id, status }
 }
 
 fn note_failure(state: &mut State, at: Millis, session: SessionId, node: NodeId, reason: &str) {
     if let Some(session) = state.sessions.get_mut(&session) {
+        session.failures.retain(|_, failure| !failure.is_over(at));
         let times = session.failures.get(&node).map_or(0, |failure| failure.times);
         let failure = Failure { times: times.saturating_add(1), at, reason: String::from(reason) };
         session.failures.insert(node, failure);

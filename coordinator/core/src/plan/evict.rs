@@ -63,6 +63,10 @@ pub(super) fn evict(
     donors: &[Donor],
     why: impl Fn(bool, SessionId) -> Why,
 ) -> bool {
+    // Those it makes leave for a worker that fails again leave for nothing, node after node.
+    if request.session.is_failing(cycle.now) {
+        return false;
+    }
     let able = Able::new(request);
     let found = find_one(cycle, request, &able, donors);
     let Some((_, victims, spot)) = found.or_else(|| find_several(cycle, request, &able, donors)) else {

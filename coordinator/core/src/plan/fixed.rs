@@ -43,7 +43,7 @@ pub(super) fn fill(cycle: &mut Cycle) {
                 continue;
             }
             promise(cycle, &request);
-            if needs::is_like_others(session) {
+            if needs::is_like_others(session, cycle.now) {
                 out_of_reach.insert(session);
             }
             break;

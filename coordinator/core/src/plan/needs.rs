@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::policy::PolicyName;
 use crate::resources::Resources;
 use crate::session::{Hold, Session};
+use crate::time::Millis;
 
 /// Needs that cannot be met, by policy and target.
 #[derive(Debug, Default)]
@@ -28,6 +29,6 @@ impl<'state> Needs<'state> {
 }
 
 /// Whether places are closed to the session for no reason but room: then what it cannot have, no other like it can.
-pub(super) fn is_like_others(session: &Session) -> bool {
-    session.hold == Hold::Nothing && session.failures.is_empty()
+pub(super) fn is_like_others(session: &Session, now: Millis) -> bool {
+    session.hold == Hold::Nothing && !session.is_failing(now)
 }

@@ -58,7 +58,7 @@ pub(super) fn share_out(cycle: &mut Cycle) {
         }
         if !taken && !unasked.cover(session) {
             taken = exchange(cycle, id, session, &mut requests, &mut lent);
-            if !taken && needs::is_like_others(session) {
+            if !taken && needs::is_like_others(session, cycle.now) {
                 unasked.insert(session);
             }
         }

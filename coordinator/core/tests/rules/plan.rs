@@ -3,7 +3,7 @@
 use skein_core::capability::DeviceKind;
 use skein_core::explain::{self, Verdict};
 use skein_core::plan::{Plan, wake_at};
-use skein_core::session::{Failure, SessionSpec};
+use skein_core::session::{Failure, STEADY_AFTER, SessionSpec};
 use skein_core::{Command, Millis, NodeId, Resources, SessionId, WorkerId, plan};
 
 use crate::mesh::{A, B, C, Mesh, cores, device, node, session};
@@ -140,6 +140,11 @@ fn a_ready_worker_does_not_end_the_hold_off_that_another_has_caused() {
     mesh.wait(5_000);
     assert_eq!(mesh.plan(), [(id, A)]);
     mesh.ready(WorkerId(3));
+    mesh.failed(WorkerId(3), "it starts, and crashes");
+    assert_eq!(mesh.state.sessions[&id].failures[&A].times, 2, "starting alone makes up for nothing");
+    mesh.wait(10_000 + STEADY_AFTER.0);
+    mesh.plan();
+    mesh.ready(WorkerId(4));
     assert!(mesh.state.sessions[&id].failures.is_empty());
 }
 

@@ -226,6 +226,29 @@ fn a_right_to_evict_is_no_right_to_all_that_is_spare() {
 }
 
 #[test]
+fn nobody_leaves_for_a_session_whose_workers_fail() {
+    let mut mesh = Mesh::of(&[(A, 1), (B, 1)]);
+    mesh.open(SessionSpec { priority: 10, ..session(2) });
+    mesh.plan();
+    mesh.open(preemptive(90, 1));
+    let first = story(&mut mesh);
+    mesh.failed(mesh.state.last_worker, "it burns");
+    let second = story(&mut mesh);
+    mesh.wait(5_000);
+    assert_snapshot!([first, second, story(&mut mesh)].join("\n==\n"), @"
+    worker 2 of session 1 is preempted by session 2
+    --
+    session 2 starts on cpu of node 2
+    ==
+    session 1 starts on cpu of node 2
+    ==
+    worker 4 of session 1 is preempted by session 2
+    --
+    session 2 starts on cpu of node 2
+    ");
+}
+
+#[test]
 fn a_crowd_on_the_wrong_devices_does_not_hide_the_one_on_the_right_one() {
     let mut mesh = Mesh::founded();
     mesh.apply(Command::NodeJoin(node(B, 2_000)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skein_core::capability::{Device, DeviceKind};
 use skein_core::health::Phase;
 use skein_core::policy::PolicyName;
-use skein_core::session::{Hold, Session};
+use skein_core::session::{Failure, Hold, Session};
 use skein_core::state::Node;
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Millis, NodeId, Resources, SessionId, State, WorkerId};
@@ -301,16 +301,23 @@ pub(crate) fn takes_work(node: &Node, device: &str) -> bool {
 
 /// Whether a device is one on which workers of a session may stand, as far as that does not depend on who is there.
 pub(crate) fn may_serve(session: &Session, node: &Node, id: NodeId, device: &Device, now: Millis) -> bool {
-    let held_off = session.failures.get(&id).is_some_and(|failure| {
-        let length = 5_000 << failure.times.clamp(1, 7).saturating_sub(1);
-        // A leader's clock was wrong where a failure lies far ahead.
-        failure.at.0 + length > now.0 && failure.at.0 <= now.0 + AHEAD_MAX
-    });
+    let held_off = session.failures.get(&id).is_some_and(|failure| holds(failure, now));
     let bound_elsewhere = match &session.hold {
         Hold::Named { node: bound, device: name } => *bound != id || *name != device.name,
         _ => false,
     };
     !held_off && !bound_elsewhere && takes_work(node, &device.name) && runs(session, node, device)
+}
+
+/// Whether workers of the session failed of late, anywhere.
+pub(crate) fn is_failing(session: &Session, now: Millis) -> bool {
+    session.failures.values().any(|failure| holds(failure, now))
+}
+
+fn holds(failure: &Failure, now: Millis) -> bool {
+    let length = 5_000 << failure.times.clamp(1, 7).saturating_sub(1);
+    // A leader's clock was wrong where a failure lies far ahead.
+    failure.at.0 + length > now.0 && failure.at.0 <= now.0 + AHEAD_MAX
 }
 
 /// Whether the session's target runs on a device.

@@ -11,7 +11,7 @@ use skein_core::session::Session;
 use skein_core::worker::{Duty, Worker};
 use skein_core::{NodeId, SessionId, WorkerId};
 
-use super::mesh::{Mesh, has_no_time_left, rank, target};
+use super::mesh::{Mesh, has_no_time_left, is_failing, rank, target};
 
 /// Comparing everybody with everybody is for meshes of the simulator's size.
 pub(crate) fn violations(mesh: &Mesh) -> Vec<String> {
@@ -77,7 +77,7 @@ fn lacks_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<
     if !mesh.may_be_promised(id, &free) {
         found.push(format!("session {id} lacks {} workers; it fits on {free:?}", mesh.lacking(id, session)));
     }
-    if mesh.may_claim(id, session) {
+    if mesh.may_claim(id, session) || is_failing(session, mesh.now) {
         return;
     }
     let priority_of = |worker: &Worker| mesh.state.sessions.get(&worker.session).map(|other| other.spec.priority);
@@ -99,7 +99,7 @@ fn hungers_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Ve
     if !mesh.may_be_promised(id, &free) {
         found.push(format!("session {id} wants {} workers; it fits on {free:?}", target(session)));
     }
-    if mesh.may_claim(id, session) {
+    if mesh.may_claim(id, session) || is_failing(session, mesh.now) {
         return;
     }
     let unfair = |worker: &Worker| worker.duty == Duty::Serving && is_owed(mesh, id, session, worker);

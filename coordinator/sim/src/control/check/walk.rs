@@ -10,7 +10,7 @@ use skein_core::session::Session;
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Command, Entry, Event, Millis, NodeId, Resources, SessionId, State, WorkerId, apply};
 
-use super::mesh::{Mesh, Sum, has_no_time_left, rank, runs, target};
+use super::mesh::{Mesh, Sum, has_no_time_left, is_failing, rank, runs, target};
 use super::{rest, victims};
 
 /// Carries out a plan, and says what is wrong with it.
@@ -114,6 +114,7 @@ fn leave(mesh: &Mesh, id: WorkerId, why: Why) -> Option<&'static str> {
     let lacks = mesh.lacking(by, taker) > 0;
     let is_lent = mesh.spare(victim_id, victim) > 0;
     match why {
+        _ if is_failing(taker, mesh.now) => Some("it leaves for one whose workers fail"),
         Why::Preempted { .. } if !lacks => Some("it is evicted for more than fixed workers"),
         Why::Preempted { .. } if taker.policy != PolicyName::Preemptive => Some("it is evicted by no right"),
         Why::Preempted { .. } if taker.spec.priority <= victim.spec.priority => Some("its priority is no lower"),
