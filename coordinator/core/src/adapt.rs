@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::command::Command;
 use crate::ids::{SessionId, WorkerId};
+use crate::plan::feasible;
 use crate::resources::Resources;
 use crate::session::Session;
 use crate::state::State;
@@ -81,8 +82,9 @@ impl Adapt {
     pub fn next_command(&mut self, now: Millis, state: &State) -> Option<Command> {
         self.take_up(now, state);
         let (session, reserved) = self.sessions.iter_mut().find_map(|(id, window)| {
-            let reserved = window.next(now, state.sessions.get(id)?)?;
-            Some((*id, reserved))
+            let session = state.sessions.get(id)?;
+            let reserved = feasible::within_reach(state, session, &window.next(now, session)?);
+            (reserved != session.reserved).then_some((*id, reserved))
         })?;
         Some(Command::SessionReserve { session, reserved })
     }

@@ -80,25 +80,25 @@ pub(super) fn want(state: &mut State, id: SessionId, workers: u32) -> Result<Vec
 }
 
 pub(super) fn reserve(state: &mut State, id: SessionId, reserved: &Resources) -> Result<Vec<Event>, Refusal> {
-    let session = state.sessions.get_mut(&id).ok_or(Refusal::NoSession(id))?;
-    Ok(change_reserved(id, session, reserved, "by the measured use of its workers").into_iter().collect())
+    let session = state.sessions.get(&id).ok_or(Refusal::NoSession(id))?;
+    let reserved = feasible::within_reach(state, session, reserved);
+    Ok(change_reserved(state, id, reserved, "by the measured use of its workers").into_iter().collect())
 }
 
-/// A worker of the session ran out of memory; none where it may not have more.
-pub(super) fn raise_memory(state: &mut State, id: SessionId) -> Option<Event> {
-    let session = state.sessions.get_mut(&id)?;
+/// A worker of the session ran out of so much memory: whether the next ones get more, and the change that takes. Several
+/// that run out at the same time had the same, and are one reason to raise it.
+pub(super) fn raise_memory(state: &mut State, id: SessionId, had: &Resources) -> (bool, Option<Event>) {
+    let Some(session) = state.sessions.get(&id) else { return (false, None) };
     let mut reserved = session.reserved.clone();
-    reserved.memory_bytes = reserved.memory_bytes.saturating_mul(MEMORY_RAISE_PERCENT) / 100;
-    change_reserved(id, session, &reserved, "a worker ran out of memory")
+    let raised = had.memory_bytes.saturating_mul(MEMORY_RAISE_PERCENT) / 100;
+    reserved.memory_bytes = reserved.memory_bytes.max(raised);
+    let reserved = feasible::within_reach(state, session, &reserved);
+    let gets_more = reserved.memory_bytes > had.memory_bytes;
+    (gets_more, change_reserved(state, id, reserved, "a worker ran out of memory"))
 }
 
-/// Never below what the session asked for, nor above what it allows.
-fn change_reserved(id: SessionId, session: &mut Session, reserved: &Resources, reason: &str) -> Option<Event> {
-    let most = session.spec.need_max.as_ref().unwrap_or(&session.spec.need);
-    let reserved = reserved.min(most).max(&session.spec.need);
-    if reserved == session.reserved {
-        return None;
-    }
+fn change_reserved(state: &mut State, id: SessionId, reserved: Resources, reason: &str) -> Option<Event> {
+    let session = state.sessions.get_mut(&id).filter(|session| session.reserved != reserved)?;
     session.reserved = reserved.clone();
     Some(Event::SessionReserved { session: id, reserved, reason: String::from(reason) })
 }

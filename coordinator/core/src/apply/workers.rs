@@ -43,12 +43,13 @@ pub(super) fn report(
             Ok(remove(state, at, id, &reason).into_iter().collect())
         }
         WorkerReport::OutOfMemory => {
-            let mut events = vec![];
+            let had = worker.need.clone();
             // It may have room to grow into; where it has none, the place is passed over as after any failure.
-            match sessions::raise_memory(state, session) {
-                Some(event) => events.push(event),
-                None => note_failure(state, at, session, node, OUT_OF_MEMORY),
+            let (gets_more, raised) = sessions::raise_memory(state, session, &had);
+            if !gets_more {
+                note_failure(state, at, session, node, OUT_OF_MEMORY);
             }
+            let mut events: Vec<Event> = raised.into_iter().collect();
             events.extend(remove(state, at, id, OUT_OF_MEMORY));
             Ok(events)
         }

@@ -251,6 +251,32 @@ pub fn never_fits(state: &State, session: &Session) -> Option<String> {
     })
 }
 
+/// What of a reservation a session can be given: no less than it asked for, no more than it allows, and no more than some
+/// place that is up offers. What is beyond all places would keep every worker from starting, and so from being measured.
+pub fn within_reach(state: &State, session: &Session, reserved: &Resources) -> Resources {
+    let most = session.spec.need_max.as_ref().unwrap_or(&session.spec.need);
+    let asked = reserved.min(most).max(&session.spec.need);
+    if asked.fits(&session.reserved) {
+        return asked;
+    }
+    let mut best: Option<Resources> = None;
+    for node in state.nodes.values().filter(|node| node.up) {
+        let capability = &node.spec.capability;
+        for device in capability.devices.iter().filter(|device| is_meant(session, node, device)) {
+            let reached = asked.min(&capability.offers.at(&device.offers));
+            if reached == asked {
+                return asked;
+            }
+            // Of places that are too small, one that takes nothing away from what the session has.
+            let is_more = |best: &Resources| reached.memory_bytes > best.memory_bytes;
+            if session.reserved.fits(&reached) && best.as_ref().is_none_or(is_more) {
+                best = Some(reached);
+            }
+        }
+    }
+    best.unwrap_or_else(|| session.reserved.clone())
+}
+
 /// Whether the session's target runs on a device, and it is not bound to another.
 fn is_meant(session: &Session, node: &Node, device: &Device) -> bool {
     let is_named = match &session.hold {

@@ -134,6 +134,26 @@ fn what_an_out_of_memory_death_raised_does_not_fall_for_a_whole_window() {
 }
 
 #[test]
+fn memory_is_raised_once_for_all_that_had_as_much_and_never_beyond_every_node() {
+    let mut mesh = Mesh::of(&[(A, 2)]);
+    let id = mesh.open(SessionSpec { need_max: Some(of(1_000, 4 * GIB)), ..session(2) });
+    mesh.plan();
+    let dies = |mesh: &mut Mesh, worker: WorkerId| {
+        mesh.apply(Command::WorkerReport { node: A, worker, report: WorkerReport::OutOfMemory });
+        let session = &mesh.state.sessions[&id];
+        (session.reserved.memory_bytes * 4 / GIB, session.failures.len())
+    };
+    assert_eq!(dies(&mut mesh, WorkerId(1)), (6, 0));
+    assert_eq!(dies(&mut mesh, WorkerId(2)), (6, 0), "it had no more than the first");
+    mesh.plan();
+    assert_eq!(dies(&mut mesh, WorkerId(3)), (8, 0), "half as much again would fit nowhere");
+    mesh.plan();
+    assert_eq!(dies(&mut mesh, WorkerId(4)), (8, 1), "there is no more to be had");
+    mesh.apply(Command::SessionReserve { session: id, reserved: of(1_000, 3 * GIB) });
+    assert_eq!(mesh.state.sessions[&id].reserved.memory_bytes, 2 * GIB);
+}
+
+#[test]
 fn a_session_that_states_one_need_is_left_alone() {
     let mut leader = Leader::new();
     let other = leader.mesh.session(1);
@@ -148,6 +168,9 @@ fn a_gpu_that_cannot_be_measured_stays_as_it_was_asked_for() {
     let mut leader = Leader::new();
     leader.mesh.state.sessions.get_mut(&leader.session).unwrap().spec.need_max =
         Some(Resources { gpu_memory_bytes: GIB, ..of(4_000, 4 * GIB) });
+    let mut spec = leader.mesh.state.nodes[&A].spec.clone();
+    spec.capability.devices[0].offers.gpu_memory_bytes = GIB;
+    leader.mesh.apply(Command::NodeJoin(spec));
     assert_eq!(leader.use_for(1, 2_000, GIB / 2), [of(2_300, GIB)]);
     let usage = Usage { gpu_memory_bytes: Some(GIB / 2), ..Usage::default() };
     leader.adapt.observe(leader.now, WorkerId(1), usage);

@@ -1,10 +1,11 @@
 //! What becomes of devices that fail, drains that end, and workers that run out of memory: with what went before.
 
-use skein_core::capability::NodeSpec;
+use skein_core::capability::{Device, NodeSpec};
 use skein_core::health::{DeviceHealth, Phase};
+use skein_core::session::Hold;
 use skein_core::state::Node;
 use skein_core::worker::{Duty, Why, Worker, WorkerReport};
-use skein_core::{Command, Entry, Event, Millis, NodeId, State, WorkerId};
+use skein_core::{Command, Entry, Event, Millis, NodeId, Resources, State, WorkerId};
 
 use super::mesh::{Mesh, Sum, runs, takes_work};
 
@@ -76,7 +77,29 @@ fn memory(before: &State, state: &State, worker: WorkerId, found: &mut Vec<Strin
         return;
     };
     let most = was.spec.need_max.as_ref().unwrap_or(&was.spec.need).memory_bytes;
-    let due = (was.reserved.memory_bytes * 3 / 2).min(most);
+    let had = before.workers.get(&worker).map_or(0, |worker| worker.need.memory_bytes);
+    let due = was.reserved.memory_bytes.max(had * 3 / 2).min(most);
+    let reached = |bytes: u64| {
+        let reserved = Resources { memory_bytes: bytes, ..was.reserved.clone() };
+        let needed = Sum::of([&reserved].into_iter());
+        before.nodes.iter().filter(|(_, node)| node.up).any(|(id, node)| {
+            let offers = &node.spec.capability.offers;
+            let bound = |device: &Device| match &was.hold {
+                Hold::Named { node, device: name } => node == id && *name == device.name,
+                _ => true,
+            };
+            let mut there =
+                node.spec.capability.devices.iter().filter(|device| bound(device) && runs(was, node, device));
+            needed.fits_node(offers) && there.any(|device| needed.fits_device(&device.offers))
+        })
+    };
+    if due > was.reserved.memory_bytes && !reached(due) {
+        let is_more = is.reserved.memory_bytes > was.reserved.memory_bytes;
+        if is_more && !reached(is.reserved.memory_bytes) {
+            found.push(format!("no node has the {} bytes that are reserved", is.reserved.memory_bytes));
+        }
+        return;
+    }
     if is.reserved.memory_bytes != due {
         found.push(format!(
             "after {} bytes were too few come {}, not {due}",
