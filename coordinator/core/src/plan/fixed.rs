@@ -102,17 +102,23 @@ pub(super) fn lacking<'state>(cycle: &Cycle<'state>) -> Vec<(SessionId, &'state 
 /// One more worker, without anybody leaving: one that it gave back, a new one in free room, or one that will be where
 /// others leave for it. Whether there was one.
 pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
-    if let Some((slot, worker)) = own_warm(cycle, request) {
-        if cycle.has_space(1) {
-            cycle.revive(slot, worker, request.id);
-            request.took(slot);
-        }
-        return !cycle.is_cut();
-    }
-    if let Some(spot) = request.find(cycle) {
+    let warm = own_warm(cycle, request);
+    // A worker that is loaded already is better than a new one, but not for fixed workers where that would put two on one
+    // node that could be on two.
+    let is_beside_own = |slot: usize| request.is_fixed && request.own_on(slot) > 0;
+    let free = if warm.is_some_and(|(slot, _)| !is_beside_own(slot)) { None } else { request.find(cycle) };
+    let is_better = |(free, _): &Spot| warm.is_none_or(|(slot, _)| request.own_on(*free) < request.own_on(slot));
+    if let Some(spot) = free.filter(is_better) {
         let in_the_way = cycle.places.slot(spot.0).occupants.iter().filter(|occupant| occupant.part == Part::Warm);
         if cycle.has_space(1 + in_the_way.count()) {
             cycle.start(spot, request);
+        }
+        return !cycle.is_cut();
+    }
+    if let Some((slot, worker)) = warm {
+        if cycle.has_space(1) {
+            cycle.revive(slot, worker, request.id);
+            request.took(slot);
         }
         return !cycle.is_cut();
     }
@@ -122,10 +128,10 @@ pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
     true
 }
 
-/// A worker that the session gave back and that may serve again where it stands.
+/// A worker that the session gave back and that may serve again where it stands: where it has the fewest others.
 fn own_warm(cycle: &Cycle, request: &Request) -> Option<(usize, WorkerId)> {
     let warm = cycle.state.index().session(request.id)?.warm();
-    warm.filter_map(|worker| Some((cycle.slot_of(worker)?, worker))).find(|(number, worker)| {
+    let able = warm.filter_map(|worker| Some((cycle.slot_of(worker)?, worker))).filter(|(number, worker)| {
         let slot = cycle.places.slot(*number);
         let occupant = slot.occupants.iter().find(|occupant| occupant.worker == Some(*worker));
         occupant.filter(|occupant| occupant.part == Part::Warm).is_some_and(|occupant| {
@@ -136,7 +142,8 @@ fn own_warm(cycle: &Cycle, request: &Request) -> Option<(usize, WorkerId)> {
             fits && request.may_stand(cycle, (*number, occupant.device)).is_ok()
                 && request.may_join(cycle, (*number, occupant.device), |part| part != Part::Warm).is_ok()
         })
-    })
+    });
+    able.min_by_key(|(number, worker)| (if request.is_fixed { request.own_on(*number) } else { 0 }, *worker))
 }
 
 /// Whether the session fits once all that leave are gone.

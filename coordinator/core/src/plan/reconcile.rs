@@ -1,12 +1,14 @@
 //! What is over, too much, or of the wrong size: the changes that need no search.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::ids::{SessionId, WorkerId};
 use crate::plan::cycle::Cycle;
 use crate::plan::places::Part;
 use crate::resources::Resources;
-use crate::worker::{Duty, Worker};
+use crate::time::Millis;
+use crate::worker::Duty;
 
 /// Workers whose time to leave is over go.
 pub(super) fn end_leaving(cycle: &mut Cycle) {
@@ -20,20 +22,35 @@ pub(super) fn end_leaving(cycle: &mut Cycle) {
     }
 }
 
-/// Sessions give back what their tasks do not keep busy, the newest first.
+/// Sessions give back what their tasks do not keep busy: of the nodes that have most of them, so that what is left stays
+/// spread; the newest first. Nobody gives back a worker in the midst of a long task: what is only kept warm may be ended at
+/// any time.
 pub(super) fn give_back(cycle: &mut Cycle) {
     for (id, session) in &cycle.state.sessions {
-        let surplus = cycle.serving(*id).saturating_sub(session.target()) as usize;
+        let surplus = cycle.serving(*id).saturating_sub(session.target());
         if surplus == 0 {
             continue;
         }
-        let workers = cycle.state.index().session(*id).into_iter().flat_map(|held| held.workers().rev());
-        let serving = workers.filter(|id| cycle.state.workers.get(id).is_some_and(Worker::serves));
-        for worker in serving.take(surplus).collect::<Vec<_>>() {
+        let mut by_slot: BTreeMap<usize, (u32, Vec<WorkerId>)> = BTreeMap::new();
+        for (worker, known) in cycle.state.workers_of(*id).filter(|(_, worker)| worker.serves()) {
+            let Some(slot) = cycle.slot_of(worker) else { continue };
+            let (count, idle) = by_slot.entry(slot).or_default();
+            *count += 1;
+            if known.at_stake == Millis(0) {
+                idle.push(worker);
+            }
+        }
+        for _ in 0..surplus {
+            let able = by_slot.iter().filter(|(_, (_, idle))| !idle.is_empty());
+            let fullest = able.max_by_key(|(_, (count, idle))| (*count, idle.last().copied())).map(|(slot, _)| *slot);
+            let Some((slot, (count, idle))) = fullest.and_then(|slot| Some((slot, by_slot.get_mut(&slot)?))) else {
+                break;
+            };
             if !cycle.has_space(1) {
                 return;
             }
-            if let Some(slot) = cycle.slot_of(worker) {
+            *count -= 1;
+            if let Some(worker) = idle.pop() {
                 cycle.give_back(slot, worker, *id);
             }
         }

@@ -346,6 +346,25 @@ fn what_is_no_longer_wanted_is_kept_warm_and_taken_up_again() {
 }
 
 #[test]
+fn workers_stay_spread_when_some_are_given_back_and_taken_up_again() {
+    let mut mesh = Mesh::of(&[(A, 2), (B, 1)]);
+    let id = mesh.open(sharing(1, 1));
+    wants(&mut mesh, id, 3);
+    story(&mut mesh);
+    wants(&mut mesh, id, 2);
+    let less = story(&mut mesh);
+    let report = WorkerReport::AtStake(Millis(4_000));
+    let busy = mesh.state.workers_of(id).find(|(_, worker)| worker.node == A && worker.serves()).unwrap().0;
+    mesh.apply(Command::WorkerReport { node: A, worker: busy, report });
+    wants(&mut mesh, id, 1);
+    assert_snapshot!([less, story(&mut mesh)].join("\n==\n"), @"
+    worker 2 of session 1 is given back
+    ==
+    worker 3 of session 1 is given back
+    ");
+}
+
+#[test]
 fn what_is_only_kept_warm_goes_when_the_room_is_needed() {
     let mut mesh = Mesh::of(&[(A, 2)]);
     let id = mesh.open(sharing(1, 1));

@@ -26,7 +26,7 @@ pub(in crate::control) fn violations(state: &mut State, now: Millis, plan: &Plan
             Change::Stop(id) => stop(&mesh, *id, &plan.changes[at..]),
             Change::Leave { worker, why } => leave(&mesh, *worker, *why),
             Change::Return(id) => give_back(&mesh, *id),
-            Change::Revive(id) => wants(&mesh, mesh.state.workers.get(id).map(|worker| worker.session)),
+            Change::Revive(id) => revive(&mesh, *id, &left),
             Change::Resize { worker, need } => resize(&mesh, *worker, need),
             Change::Start(placement) => start(&mesh, placement, &queue, &left),
         };
@@ -41,8 +41,20 @@ pub(in crate::control) fn violations(state: &mut State, now: Millis, plan: &Plan
 }
 
 fn give_back(mesh: &Mesh, id: WorkerId) -> Option<&'static str> {
-    let is_surplus = serving(mesh, id).is_some_and(|(id, session, _)| mesh.serving(id) > target(session));
-    (!is_surplus).then_some("its session has no more than it wants")
+    let Some((session_id, session, worker)) = serving(mesh, id) else { return Some("it does not serve") };
+    let others = |node: NodeId| {
+        let own = |known: &&(WorkerId, &Worker)| known.1.session == session_id && known.1.duty == Duty::Serving;
+        mesh.on(node).iter().filter(own)
+    };
+    let here = others(worker.node).count();
+    let fuller = |node: &NodeId| others(*node).count() > here && others(*node).any(|(_, other)| other.at_stake.0 == 0);
+    if mesh.serving(session_id) <= target(session) {
+        Some("its session has no more than it wants")
+    } else if worker.at_stake.0 > 0 {
+        Some("it is in the midst of a task")
+    } else {
+        mesh.state.nodes.keys().any(fuller).then_some("another node has more of its session")
+    }
 }
 
 fn resize(mesh: &Mesh, id: WorkerId, need: &Resources) -> Option<&'static str> {
@@ -77,6 +89,18 @@ fn takes_what_is_left(mesh: &Mesh, id: WorkerId, node: NodeId, need: &Resources)
     };
     let robbed = mesh.state.sessions.iter().any(|(by, session)| *by != own && is_robbed(by, session));
     robbed.then_some("it grows into what others leave for somebody")
+}
+
+/// A fixed worker is taken up again where its session has as few others as anywhere.
+fn revive(mesh: &Mesh, id: WorkerId, left: &BTreeSet<NodeId>) -> Option<&'static str> {
+    let worker = mesh.state.workers.get(&id)?;
+    if let Some(wrong) = wants(mesh, Some(worker.session)) {
+        return Some(wrong);
+    }
+    let session = mesh.state.sessions.get(&worker.session)?;
+    let (_, place) = mesh.places().find(|(node, device)| *node == worker.node && device.name == worker.device)?;
+    let is_clear = mesh.lacking(worker.session, session) > 0 && mesh.promised(worker.session) == 0;
+    is_clear.then(|| spread(mesh, worker.session, session, (worker.node, place), left)).flatten()
 }
 
 /// A worker that serves, and whom.
@@ -162,6 +186,22 @@ fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId], left: &BTreeSe
         return Some("somebody who comes before it is passed over");
     }
     if is_fixed && mesh.promised(*id) == 0 { better(mesh, *id, session, place, left) } else { None }
+}
+
+/// Fixed workers are spread over nodes.
+fn spread(
+    mesh: &Mesh,
+    id: SessionId,
+    session: &Session,
+    chosen: (NodeId, &Device),
+    left: &BTreeSet<NodeId>,
+) -> Option<&'static str> {
+    let own = |known: &&(WorkerId, &Worker)| known.1.session == id && known.1.duty == Duty::Serving;
+    let crowd = |node: NodeId| mesh.on(node).iter().filter(own).count();
+    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
+    let fewer = |(node, _): &(NodeId, &Device)| crowd(*node) < crowd(chosen.0);
+    let mut others = mesh.places().filter(|(node, _)| !mesh.is_left(*node) && !left.contains(node));
+    others.any(|place| fewer(&place) && mesh.fits(id, session, place, warm)).then_some("another node has fewer")
 }
 
 /// Fixed workers are spread over nodes; then speed decides.
