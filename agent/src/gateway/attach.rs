@@ -4,14 +4,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use skein_core::dispatch::Loss;
 use skein_core::{NodeId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::frame;
 use crate::gateway::Gateway;
 use crate::gateway::session::Session;
-use crate::gateway::wire::{Attach, AttemptHead, EndHead};
+use crate::gateway::wire::{Attach, AttemptHead, EndHead, FromHost};
 use crate::link::{Debts, Link, LinkError, Open, Pool, Stream, WorkerOpen, send_message};
 use crate::worker::host::{Attempt, AttemptEnd, CREDITS, Host, Listener, Port, Says};
 
@@ -21,6 +23,9 @@ const AGAIN_FIRST: Duration = Duration::from_millis(20);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
 /// The most attempts one way may carry at once, whatever the other side grants.
 const CREDITS_MAX: u32 = 1024;
+
+/// How long the other side may take to say how a worker was lost, once nothing can be sent to it: it is on its way already.
+const LAST_WORDS_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Keeps a way to a worker open for as long as the plan gives it to the session.
 pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, node: NodeId) -> AbortHandle {
@@ -38,9 +43,9 @@ pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, 
                     drop(held);
                     wait = AGAIN_FIRST;
                     // The sender is kept by the listener: when all its owners let go, the way is lost too.
-                    let _ = gone.await;
+                    let loss = gone.await.unwrap_or(Loss::Gone);
                     let Some(held) = session.upgrade() else { return };
-                    held.lost(worker);
+                    held.lost(worker, loss);
                 }
                 Err(reason) => tracing::debug!(worker = worker.0, %node, "no way to the worker yet: {reason}"),
             }
@@ -51,7 +56,7 @@ pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, 
     keeper.abort_handle()
 }
 
-fn listener(session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<()>) -> Listener {
+fn listener(session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<Loss>) -> Listener {
     let lost = std::sync::Mutex::new(Some(lost));
     Arc::new(move |says| match says {
         Says::End(end) => {
@@ -59,10 +64,11 @@ fn listener(session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<()>)
                 session.answered(worker, end);
             }
         }
-        Says::Lost => {
+        // What is said first counts: whoever knows how the worker was lost speaks before those who only find it gone.
+        Says::Lost(loss) => {
             let lost = lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             if let Some(lost) = lost {
-                let _ = lost.send(());
+                let _ = lost.send(loss);
             }
         }
     })
@@ -84,13 +90,21 @@ async fn open_remote(pool: &Pool, worker: WorkerId, node: NodeId, listener: List
     tokio::spawn(async move {
         let Stream { send, recv } = stream;
         let debts = owed.debts();
-        tokio::select! {
-            () = send_attempts(send, taken, &debts) => {}
-            () = receive_ends(recv, &listener, &debts) => {}
+        let mut receiving = std::pin::pin!(receive_ends(recv, &listener, &debts));
+        let is_over = tokio::select! {
+            () = send_attempts(send, taken, &debts) => false,
+            () = &mut receiving => true,
             // Whether the node is down is the leader's to say; what it had runs elsewhere before that.
-            () = owed.silence() => tracing::info!(worker = worker.0, %node, "the worker's node is silent"),
+            () = owed.silence() => {
+                tracing::info!(worker = worker.0, %node, "the worker's node is silent");
+                true
+            }
+        };
+        if !is_over {
+            // Nothing can be sent any more; the other side may still say how the worker was lost.
+            let _ = timeout(LAST_WORDS_TIME_MAX, receiving).await;
         }
-        listener(Says::Lost);
+        listener(Says::Lost(Loss::Gone));
     });
     Ok(Port { credits, attempts })
 }
@@ -106,9 +120,14 @@ async fn send_attempts(mut send: quinn::SendStream, mut taken: mpsc::Receiver<At
 
 async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener, debts: &Debts) {
     while let Ok(Some(message)) = frame::read(&mut recv).await {
-        let Ok(EndHead { task, attempt, run_micros, result }) = message.header() else { return };
-        debts.settle();
-        listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
+        match message.header() {
+            Ok(FromHost::End(EndHead { task, attempt, run_micros, result })) => {
+                debts.settle();
+                listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
+            }
+            Ok(FromHost::Lost(loss)) => return listener(Says::Lost(loss)),
+            Err(_) => return,
+        }
     }
 }
 
@@ -131,15 +150,21 @@ pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> 
             let attempt = Attempt { task, attempt, input, payload: message.payload };
             // A gateway that sends more than it has credits for waits here, and its stream with it.
             if port.attempts.send(attempt).await.is_err() {
-                break;
+                // The worker is gone; how, is still to be said.
+                return std::future::pending().await;
             }
         }
         Ok(())
     };
     let answer = async {
-        while let Some(Says::End(end)) = ended.recv().await {
-            let AttemptEnd { task, attempt, run_micros, result, payload } = end;
-            send_message(&mut send, &EndHead { task, attempt, run_micros, result }, payload).await?;
+        while let Some(says) = ended.recv().await {
+            match says {
+                Says::End(AttemptEnd { task, attempt, run_micros, result, payload }) => {
+                    let end = FromHost::End(EndHead { task, attempt, run_micros, result });
+                    send_message(&mut send, &end, payload).await?;
+                }
+                Says::Lost(loss) => return send_message(&mut send, &FromHost::Lost(loss), Bytes::new()).await,
+            }
         }
         Ok(())
     };

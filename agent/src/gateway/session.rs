@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::retry::Retry;
-use skein_core::dispatch::{Demand, Dispatcher, Limits, Refused, TaskId};
+use skein_core::dispatch::{Demand, Dispatcher, Limits, Loss, Refused, TaskId};
 use skein_core::{Millis, NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -29,7 +29,7 @@ pub(crate) const WINDOW: u16 = 256;
 const CLIENTS_MAX: usize = 64;
 /// Streams of durable tasks of one session that one gateway runs at once; others wait until one of them is through.
 const DURABLE_MAX: usize = 512;
-/// A task whose worker was lost so often is reported as failed.
+/// A task at which so many workers died is reported as failed.
 const LOSSES_MAX: u32 = 5;
 
 /// What a client sent.
@@ -128,8 +128,7 @@ impl Session {
             }
             inner.ports.remove(&worker);
             // That is the plan's doing: nothing that the worker still had is to blame.
-            inner.dispatcher.on_leaving(worker);
-            inner.dispatcher.on_lost(now, worker);
+            inner.dispatcher.on_lost(now, worker, Loss::Gone);
         }
         for (worker, given) in given {
             inner.planned.entry(*worker).or_insert_with(|| (*given, keep(*worker, given.node))).0 = *given;
@@ -160,11 +159,11 @@ impl Session {
         }
     }
 
-    /// The way to a worker broke.
-    pub(super) fn lost(&self, worker: WorkerId) {
+    /// The way to a worker broke, or the worker died.
+    pub(super) fn lost(&self, worker: WorkerId, loss: Loss) {
         let mut inner = self.lock();
         inner.ports.remove(&worker);
-        inner.dispatcher.on_lost(self.now(), worker);
+        inner.dispatcher.on_lost(self.now(), worker, loss);
         self.pump(&mut inner);
     }
 
@@ -274,7 +273,8 @@ impl Session {
             // The port has room for as many attempts as it gave credits: it refuses only when it is closed.
             if port.is_none_or(|port| port.attempts.try_send(attempt).is_err()) {
                 inner.ports.remove(&send.worker);
-                inner.dispatcher.on_lost(now, send.worker);
+                // What else the worker had is lost when its keeper says how.
+                inner.dispatcher.on_unsent(send.worker, send.task, send.attempt);
             }
         }
         let wake_at = inner.dispatcher.wake_at().map(|at| self.begin + Duration::from_millis(at.0));

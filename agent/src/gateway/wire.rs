@@ -1,9 +1,9 @@
 //! What clients, gateways and workers' nodes say to each other about tasks. Pictures and tensors are payload.
 
 use serde::{Deserialize, Serialize};
-use skein_core::dispatch::TaskId;
 use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::ledger::Ledger;
+use skein_core::dispatch::{Loss, TaskId};
 use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{NodeId, Sequence, WorkerId};
 
@@ -79,6 +79,15 @@ pub struct AttemptHead {
     pub attempt: u32,
     /// What the payload is.
     pub input: InputKind,
+}
+
+/// From a worker's node to an attached gateway.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromHost {
+    /// One attempt ended.
+    End(EndHead),
+    /// The worker is gone, and this is all that it will say.
+    Lost(Loss),
 }
 
 /// One attempt's end.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use skein_core::WorkerId;
-use skein_core::dispatch::TaskId;
 use skein_core::dispatch::history::Fault;
+use skein_core::dispatch::{Loss, TaskId};
 use skein_core::supervise::WorkerEvent;
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot};
@@ -66,7 +66,7 @@ pub enum Says {
     /// An attempt ended.
     End(AttemptEnd),
     /// The worker is gone; what it had is lost.
-    Lost,
+    Lost(Loss),
 }
 
 /// Called with what a worker says, on the task that heard it: it must be quick.
@@ -159,8 +159,9 @@ impl Host {
                     break;
                 }
             }
-            // Either the gateway let go, and does not listen any more, or the worker is gone.
-            listener(Says::Lost);
+            // Either the gateway let go, and does not listen any more, or the worker is gone: what had not reached it is not
+            // to blame.
+            listener(Says::Lost(Loss::Gone));
         });
         Some(Port { credits: CREDITS, attempts })
     }
@@ -215,11 +216,13 @@ impl Host {
 async fn serve(process: Process, jobs: mpsc::Receiver<Job>, watch: &Watch) -> (Ending, String) {
     let Process { child, mut input, mut output } = process;
     let outstanding = Arc::new(Mutex::new(Outstanding::default()));
-    let _told = TellLost(outstanding.clone());
+    let told = TellLost(outstanding.clone());
     let broke = tokio::select! {
         error = write_all(&mut input, jobs, &outstanding, watch) => error,
         error = read_all(&mut output, &outstanding, watch) => error,
     };
+    // It ended by itself, or broke its word. Whoever waits hears of it at once: before the plan does, which blames nobody.
+    told.tell(true);
     let end = Process { child, input, output }.end().await;
     let reason = match broke {
         Some(error) => format!("the worker process {end} ({error})"),
@@ -277,11 +280,22 @@ async fn read_all(
 /// Tells everybody who still waits, whatever way the worker ended.
 struct TellLost(Arc<Mutex<Outstanding>>);
 
+impl TellLost {
+    /// A worker does one thing after the other: where it died, it was at the oldest of what it had.
+    fn tell(&self, died: bool) {
+        let jobs = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).jobs);
+        let mut jobs: Vec<_> = jobs.into_iter().collect();
+        jobs.sort_unstable_by_key(|(ticket, _)| *ticket);
+        // A listener takes the first word only, so the one that knows the most comes first.
+        for (place, (_, (task, attempt, listener))) in jobs.into_iter().enumerate() {
+            let at_work = died && place == 0;
+            listener(Says::Lost(if at_work { Loss::Died { task, attempt } } else { Loss::Gone }));
+        }
+    }
+}
+
 impl Drop for TellLost {
     fn drop(&mut self) {
-        let jobs = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).jobs);
-        for (_, _, listener) in jobs.into_values() {
-            listener(Says::Lost);
-        }
+        self.tell(false);
     }
 }

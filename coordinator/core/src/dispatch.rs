@@ -35,8 +35,8 @@ pub mod reorder;
 pub mod retry;
 mod waiting;
 
-/// No task is sent more often, whatever comes between: far more than all retries and losses take, so that only workers which
-/// leave again and again lead here.
+/// No task is sent more often, whatever comes between: far more than all retries and deaths take, so that only workers which
+/// leave, or are lost, again and again lead here.
 pub const ATTEMPTS_MAX: u32 = 4096;
 
 /// A task within a session.
@@ -56,9 +56,24 @@ pub struct Limits {
     pub tasks_max: usize,
     /// The most streams at once.
     pub streams_max: usize,
-    /// How often a task's worker may be lost before the task is reported as failed: one that kills its workers must not kill
-    /// them all.
+    /// How often workers may die while they work on a task before it is reported as failed: one that kills its workers must
+    /// not kill them all.
     pub losses_max: u32,
+}
+
+/// How a gateway lost a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loss {
+    /// The way to it broke, its node is gone, the plan took it away, or it died with nothing to do: whatever it had is not to
+    /// blame.
+    Gone,
+    /// Its process died by itself while it worked on this attempt.
+    Died {
+        /// Of this task.
+        task: TaskId,
+        /// Which try.
+        attempt: u32,
+    },
 }
 
 /// Why a task or a stream was not taken in.
@@ -238,7 +253,9 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
 
     /// A worker on this node takes up to `credits` tasks of this gateway at once. The credits of one that is known stand.
     pub fn on_worker(&mut self, worker: WorkerId, node: NodeId, credits: u32) {
-        self.workers.entry(worker).or_insert_with(|| WorkerLoad::new(node, credits)).set_leaving(false);
+        let load = self.workers.entry(worker).or_insert_with(|| WorkerLoad::new(node, credits));
+        load.set_leaving(false);
+        load.reopen();
         self.place_again();
     }
 

@@ -139,13 +139,14 @@ const CONTROL: [&str; 128] = [
 ];
 
 /// In the world of one gateway.
-const DISPATCH: [&str; 27] = [
+const DISPATCH: [&str; 28] = [
     "answer_doubled",
     "answer_fenced",
     "answer_taken",
     "attempt_failed_and_retried",
-    "attempt_lost_and_run_again",
-    "attempt_lost_with_leaving_worker",
+    "attempt_its_worker_died_at_and_run_again",
+    "attempt_lost_at_no_cost",
+    "attempt_not_sent_as_its_way_is_closed",
     "attempt_sent",
     "attempt_sent_from_a_checkpoint",
     "checkpoint_fenced",
@@ -158,7 +159,7 @@ const DISPATCH: [&str; 27] = [
     "session_failed_all",
     "stream_closed_with_tasks",
     "stream_refused",
-    "task_failed_after_its_losses",
+    "task_failed_after_its_workers_died",
     "task_failed_after_its_retries",
     "task_failed_by_its_own_fault",
     "task_overtook_a_lower_priority",

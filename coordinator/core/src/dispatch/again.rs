@@ -5,9 +5,9 @@ use core::mem::take;
 
 use crate::dispatch::choose::node_for;
 use crate::dispatch::events::TaskChange;
-use crate::dispatch::history::{FailedAttempt, LOST};
+use crate::dispatch::history::{DIED, FailedAttempt};
 use crate::dispatch::retry::Next;
-use crate::dispatch::{ATTEMPTS_MAX, Dispatcher, Outcome, TaskId};
+use crate::dispatch::{ATTEMPTS_MAX, Dispatcher, Loss, Outcome, TaskId};
 use crate::ids::WorkerId;
 use crate::time::Millis;
 
@@ -22,10 +22,11 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
     }
 
     /// A worker is gone, or out of reach: its attempts run again elsewhere, before anything that came after them. That is
-    /// no failure; but a task that lost many workers may be what killed them. One that was about to leave was not.
-    pub fn on_lost(&mut self, now: Millis, worker: WorkerId) {
+    /// no failure; but an attempt at which the worker's process died may be what killed it, and a task must not kill them
+    /// all. The others were waiting in its queue.
+    pub fn on_lost(&mut self, now: Millis, worker: WorkerId, loss: Loss) {
         let Some(load) = self.workers.remove(&worker) else { return };
-        let (node, is_leaving) = (load.node(), load.is_leaving());
+        let node = load.node();
         for (id, attempt) in load.outstanding() {
             let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) else { continue };
             task.running_on = None;
@@ -33,22 +34,32 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
             if let Some(stream) = self.streams.get_mut(&id.stream) {
                 stream.ledger.lost_attempts += 1;
             }
-            self.events.push(id, attempt, TaskChange::Lost { worker });
-            if !is_leaving {
-                task.history.push(FailedAttempt { attempt, worker, node, at: now, lost: true, reason: LOST.into() });
+            let at_work = loss == Loss::Died { task: id, attempt };
+            self.events.push(id, attempt, TaskChange::Lost { worker, at_work });
+            if at_work {
+                task.history.push(FailedAttempt { attempt, worker, node, at: now, lost: true, reason: DIED.into() });
             }
-            match task.history.counts() {
-                (0, lost) if lost >= self.limits.losses_max => {
-                    let why =
-                        format!("tried {lost} times, and each time the worker was lost; the last was worker {worker}");
-                    self.end(id, Some(worker), Outcome::Failed(why));
-                }
-                (_, lost) if lost >= self.limits.losses_max => {
-                    let why = task.history.told();
-                    self.end(id, Some(worker), Outcome::Failed(why));
-                }
-                _ => self.send_again(id, worker),
+            if at_work && task.history.counts().1 >= self.limits.losses_max {
+                let why = task.history.told();
+                self.end(id, Some(worker), Outcome::Failed(why));
+            } else if self.begin_next_attempt(id, worker) {
+                self.enqueue(id);
             }
+        }
+        self.place_again();
+    }
+
+    /// An attempt could not be handed over, as the way to its worker is closed: it was never sent. The worker gets nothing
+    /// more until it is lost, which its way says in its own time, or comes again.
+    pub fn on_unsent(&mut self, worker: WorkerId, id: TaskId, attempt: u32) {
+        let Some(load) = self.workers.get_mut(&worker) else { return };
+        load.close();
+        load.forget(id, attempt);
+        if let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) {
+            task.running_on = None;
+            self.running -= 1;
+            self.events.push(id, attempt, TaskChange::Unsent { worker });
+            self.enqueue(id);
         }
         self.place_again();
     }
@@ -69,7 +80,10 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
             let why = task.history.told();
             return self.end(id, Some(worker), Outcome::Failed(why));
         }
-        task.attempt += 1;
+        if !self.begin_next_attempt(id, worker) {
+            return;
+        }
+        let Some(task) = self.tasks.get(&id) else { return };
         let not_before = at + self.retry.wait_after(failures);
         self.waiting.resting.insert((not_before, task.turn), id);
         self.events.push(id, task.attempt, TaskChange::Retried { not_before });
@@ -95,13 +109,15 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
         }
     }
 
-    fn send_again(&mut self, id: TaskId, worker: WorkerId) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+    /// Counts one attempt more; where there may be none, the task ends, and that is `false`.
+    fn begin_next_attempt(&mut self, id: TaskId, worker: WorkerId) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
         if task.attempt - task.attempt_first + 1 >= ATTEMPTS_MAX {
-            let why = format!("sent {ATTEMPTS_MAX} times, and its workers had to leave before they were done");
-            return self.end(id, Some(worker), Outcome::Failed(why));
+            let why = format!("sent {ATTEMPTS_MAX} times, and no worker was there until it was done");
+            self.end(id, Some(worker), Outcome::Failed(why));
+            return false;
         }
         task.attempt += 1;
-        self.enqueue(id);
+        true
     }
 }

@@ -30,6 +30,8 @@ pub struct WorkerLoad {
     credits: u32,
     /// It gets nothing new; what it has may end.
     is_leaving: bool,
+    /// The way to it was found closed: nothing can be handed to it.
+    is_closed: bool,
     /// Attempts sent and not answered, at most as many as there were credits: a few.
     outstanding: Vec<Attempt>,
     /// Mean time from sending to answer, in 1/1024 ms; none before the first answer.
@@ -48,24 +50,28 @@ pub(crate) struct Attempt {
 impl WorkerLoad {
     pub(crate) fn new(node: NodeId, credits: u32) -> Self {
         let outstanding = Vec::with_capacity(credits.min(64) as usize);
-        Self { node, credits, is_leaving: false, outstanding, mean: None }
+        Self { node, credits, is_leaving: false, is_closed: false, outstanding, mean: None }
     }
 
     pub(crate) fn node(&self) -> NodeId {
         self.node
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.is_leaving
-    }
-
     pub(crate) fn set_leaving(&mut self, is_leaving: bool) {
         self.is_leaving = is_leaving;
     }
 
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(crate) fn reopen(&mut self) {
+        self.is_closed = false;
+    }
+
     /// Whether it will take a task again, if not at once.
     pub(crate) fn serves(&self) -> bool {
-        !self.is_leaving && self.credits > 0
+        !self.is_leaving && !self.is_closed && self.credits > 0
     }
 
     pub(crate) fn outstanding(self) -> impl Iterator<Item = (TaskId, u32)> {
@@ -119,7 +125,7 @@ impl WorkerLoad {
     }
 
     fn has_credit(&self) -> bool {
-        !self.is_leaving && (self.outstanding.len() as u64) < u64::from(self.credits)
+        self.serves() && (self.outstanding.len() as u64) < u64::from(self.credits)
     }
 }
 

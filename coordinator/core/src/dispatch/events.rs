@@ -36,10 +36,17 @@ pub enum TaskChange {
         /// To whom.
         worker: WorkerId,
     },
+    /// The attempt could not be handed over.
+    Unsent {
+        /// To whom.
+        worker: WorkerId,
+    },
     /// The attempt is lost with its worker.
     Lost {
         /// Whose it was.
         worker: WorkerId,
+        /// The worker's process died while it worked on it.
+        at_work: bool,
     },
     /// The attempt failed.
     Failed {
@@ -69,7 +76,9 @@ impl fmt::Display for TaskChange {
         match self {
             Self::Submitted => f.write_str("a client submitted it"),
             Self::Sent { worker } => write!(f, "worker {worker} had room for it"),
-            Self::Lost { worker } => write!(f, "worker {worker} was lost, which costs no retry"),
+            Self::Unsent { worker } => write!(f, "the way to worker {worker} was closed, and it was not sent"),
+            Self::Lost { worker, at_work: true } => write!(f, "worker {worker} died while it worked on it"),
+            Self::Lost { worker, at_work: false } => write!(f, "worker {worker} was lost, which costs nothing"),
             Self::Failed { reason } => write!(f, "the attempt failed: {reason}"),
             Self::Retried { not_before } => write!(f, "it is tried again, not before {not_before}"),
             Self::Checkpointed => f.write_str("the attempt wrote a checkpoint"),

@@ -12,8 +12,8 @@ use crate::time::Millis;
 /// The most of a reason that is kept: targets say what is wrong in a few hundred bytes, and a whole history, some three hundred
 /// attempts at most, must fit a message.
 pub const REASON_BYTES_MAX: usize = 512;
-/// Why an attempt failed that was lost.
-pub const LOST: &str = "the worker was lost";
+/// What became of an attempt at which its worker died.
+pub const DIED: &str = "the worker died while it worked on it";
 
 /// Why a worker has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,8 @@ pub struct FailedAttempt {
     pub node: NodeId,
     /// When it ended.
     pub at: Millis,
-    /// It was lost with its worker. That is not the task's fault and does not count as a failure.
+    /// Its worker's process died while it worked on it. That does not count as a failure; but a task that kills its workers
+    /// must be stopped. Attempts that were lost in any other way are not in a history: nothing speaks against them.
     pub lost: bool,
     /// Why, for people.
     pub reason: String,
@@ -58,7 +59,7 @@ impl History {
         self.0.push(FailedAttempt { reason: shortened(failed.reason), ..failed });
     }
 
-    /// How often it failed, and how often it was lost.
+    /// How often it failed, and how often a worker died of it, or beside it.
     pub(crate) fn counts(&self) -> (u32, u32) {
         let lost = self.0.iter().filter(|attempt| attempt.lost).count();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

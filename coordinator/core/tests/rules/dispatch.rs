@@ -3,7 +3,7 @@
 use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::retry::Retry;
-use skein_core::dispatch::{Delivery, Dispatcher, Limits, Outcome, Refused, Send, TaskId};
+use skein_core::dispatch::{Delivery, Dispatcher, Limits, Loss, Outcome, Refused, Send, TaskId};
 use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
 
@@ -75,7 +75,13 @@ impl Gateway {
     }
 
     fn lose(&mut self, worker: WorkerId) {
-        self.dispatcher.on_lost(self.now, worker);
+        self.dispatcher.on_lost(self.now, worker, Loss::Gone);
+        self.sound();
+    }
+
+    /// The worker's process dies while it works on this.
+    fn die(&mut self, worker: WorkerId, sequence: u64, attempt: u32) {
+        self.dispatcher.on_lost(self.now, worker, Loss::Died { task: task(S, sequence), attempt });
         self.sound();
     }
 
@@ -224,14 +230,83 @@ fn a_task_that_kills_its_workers_does_not_kill_them_all() {
     for attempt in 1..=3 {
         gateway.attach(W, 1);
         assert_eq!(gateway.send(), [(W, 0, attempt)]);
-        gateway.lose(W);
+        gateway.die(W, 0, attempt);
     }
     gateway.attach(W, 1);
     assert_eq!(gateway.send(), []);
-    let reason = "tried 3 times, and each time the worker was lost; the last was worker 2";
     let deliveries = gateway.deliveries();
-    assert_eq!(deliveries[0].outcome, Outcome::Failed(reason.into()));
+    let Outcome::Failed(reason) = &deliveries[0].outcome else { panic!("it was done") };
+    let last = "attempt 3 on node 0000000000000002, worker 2: the worker died while it worked on it";
+    assert!(reason.starts_with("tried 3 times: attempt 1 on node ") && reason.ends_with(last), "{reason}");
+    assert_eq!(deliveries[0].history.len(), 3);
     assert_eq!(gateway.ledger(), Ledger { submitted: 1, failed: 1, lost_attempts: 3, ..Ledger::default() });
+}
+
+#[test]
+fn what_waits_behind_a_task_that_kills_its_workers_is_not_to_blame() {
+    let mut gateway = Gateway::unordered();
+    (0..4).for_each(|sequence| gateway.submit(sequence).unwrap());
+    for attempt in 1..=3 {
+        gateway.attach(W, 4);
+        assert_eq!(gateway.send().len(), 4);
+        gateway.die(W, 0, attempt);
+    }
+    assert_eq!(gateway.delivered(), [0], "only the one that it worked on");
+    gateway.attach(W, 4);
+    assert_eq!(gateway.send(), [(W, 1, 4), (W, 2, 4), (W, 3, 4)]);
+    (1..4).for_each(|sequence| assert!(gateway.answer(W, sequence, 4)));
+    assert!(gateway.deliveries().iter().all(|delivery| delivery.history.is_empty()));
+    assert_eq!(gateway.ledger(), Ledger { submitted: 4, done: 3, failed: 1, lost_attempts: 12, ..Ledger::default() });
+}
+
+#[test]
+fn however_many_nodes_are_lost_no_task_is_to_blame() {
+    let mut gateway = Gateway::ordered();
+    gateway.submit(0).unwrap();
+    for attempt in 1..=20 {
+        gateway.attach(W, 1);
+        assert_eq!(gateway.send(), [(W, 0, attempt)]);
+        gateway.lose(W);
+    }
+    gateway.attach(W, 1);
+    assert_eq!(gateway.send(), [(W, 0, 21)]);
+}
+
+/// A node with five workers is lost: the gateway hears of the first, sends what that one had to the next, and so on.
+#[test]
+fn what_finds_the_way_to_its_worker_closed_was_never_sent() {
+    let mut gateway = Gateway::ordered();
+    (0..2).for_each(|sequence| gateway.submit(sequence).unwrap());
+    gateway.dispatcher.on_worker(V, NodeId(1), 1);
+    (2..7).for_each(|worker| gateway.dispatcher.on_worker(WorkerId(worker), NodeId(1), 1));
+    assert_eq!(gateway.send().len(), 2);
+    gateway.lose(V);
+    for _ in 3..7 {
+        let send = gateway.dispatcher.next_send(NOW).expect("there is one that was not tried");
+        assert_eq!((send.task, send.attempt), (task(S, 0), 2), "as it was never sent, it is still the second");
+        gateway.dispatcher.on_unsent(send.worker, send.task, send.attempt);
+        gateway.sound();
+    }
+    assert_eq!(gateway.send(), [], "all ways are closed, and the second task is still at its worker");
+    assert_eq!(gateway.dispatcher.pending(S), 2);
+    gateway.attach(WorkerId(3), 1);
+    assert_eq!(gateway.send(), [(WorkerId(3), 0, 2)], "one that comes again is used again");
+    assert!(gateway.answer(WorkerId(3), 0, 2));
+    assert_eq!(gateway.deliveries()[0].history, []);
+}
+
+#[test]
+fn a_worker_that_died_of_something_else_blames_nothing() {
+    let mut gateway = Gateway::ordered();
+    gateway.submit(0).unwrap();
+    for attempt in 1..=9 {
+        gateway.attach(W, 1);
+        assert_eq!(gateway.send(), [(W, 0, attempt)]);
+        // Of a task of another gateway, or of an attempt that was given up long ago.
+        if attempt % 2 == 0 { gateway.die(W, 7, 1) } else { gateway.die(W, 0, 99) }
+    }
+    gateway.attach(W, 1);
+    assert_eq!(gateway.send(), [(W, 0, 10)]);
 }
 
 #[test]
@@ -255,7 +330,7 @@ fn no_first_attempt_is_so_large_that_none_can_follow() {
         let attempt = gateway.send()[0].2;
         assert!(attempt > before);
         before = attempt;
-        gateway.lose(W);
+        gateway.die(W, 0, attempt);
     }
     assert_eq!(gateway.delivered(), [0]);
 }

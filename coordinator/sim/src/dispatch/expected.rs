@@ -6,7 +6,7 @@ use skein_core::dispatch::events::TaskChange;
 use skein_core::dispatch::history::{FailedAttempt, Fault};
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::retry::Retry;
-use skein_core::dispatch::{Delivery, Demand, Dispatcher, Limits, Outcome, Refused, TaskId};
+use skein_core::dispatch::{Delivery, Demand, Dispatcher, Limits, Loss, Outcome, Refused, TaskId};
 use skein_core::{Millis, NodeId, Sequence, StreamId, WorkerId};
 
 pub(super) use sending::Sent;
@@ -61,6 +61,8 @@ struct Worker {
     node: NodeId,
     credits: u32,
     is_leaving: bool,
+    /// The way to it was found closed.
+    is_closed: bool,
     holds: Vec<(TaskId, u32)>,
 }
 
@@ -159,8 +161,9 @@ impl Expected {
     }
 
     pub(super) fn attach(&mut self, worker: WorkerId, node: NodeId, credits: u32) {
-        let fresh = Worker { node, credits, is_leaving: false, holds: Vec::new() };
-        self.workers.entry(worker).or_insert(fresh).is_leaving = false;
+        let fresh = Worker { node, credits, is_leaving: false, is_closed: false, holds: Vec::new() };
+        let known = self.workers.entry(worker).or_insert(fresh);
+        (known.is_leaving, known.is_closed) = (false, false);
     }
 
     /// Whether that is news.
@@ -173,7 +176,25 @@ impl Expected {
         self.workers.get(&worker).is_some_and(|worker| worker.is_leaving)
     }
 
-    pub(super) fn lose(&mut self, now: Millis, worker: WorkerId) -> Lost {
+    /// What the worker got first, of what it has not answered.
+    pub(super) fn oldest_of(&self, worker: WorkerId) -> Option<(TaskId, u32)> {
+        self.workers.get(&worker)?.holds.first().copied()
+    }
+
+    /// An attempt was never sent after all: it waits again, under the same number.
+    pub(super) fn unsend(&mut self, worker: WorkerId, id: TaskId, attempt: u32) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.is_closed = true;
+            worker.holds.retain(|held| *held != (id, attempt));
+        }
+        if let Some((_, task)) = self.newest(worker, id, attempt) {
+            task.place = Place::Waiting(Millis(0));
+        }
+        self.tell("unsent");
+    }
+
+    /// Only the attempt at which its process died may be to blame.
+    pub(super) fn lose(&mut self, now: Millis, worker: WorkerId, loss: Loss) -> Lost {
         let mut lost = Lost::default();
         let Some(gone) = self.workers.remove(&worker) else { return lost };
         for (id, attempt) in gone.holds {
@@ -182,10 +203,10 @@ impl Expected {
             stream.lost_attempts += 1;
             task.attempt += 1;
             task.place = Place::Waiting(Millis(0));
-            if gone.is_leaving {
+            if loss != (Loss::Died { task: id, attempt }) {
                 lost.again_at_no_cost += 1;
             } else {
-                let (node, reason) = (gone.node, "the worker was lost".into());
+                let (node, reason) = (gone.node, "the worker died while it worked on it".into());
                 task.history.push(FailedAttempt { attempt, worker, node, at: now, lost: true, reason });
                 if task.losses() == losses_max {
                     stream.failed += 1;
@@ -374,6 +395,7 @@ pub(super) fn kind(change: &TaskChange) -> &'static str {
     match change {
         TaskChange::Submitted => "submitted",
         TaskChange::Sent { .. } => "sent",
+        TaskChange::Unsent { .. } => "unsent",
         TaskChange::Lost { .. } => "lost",
         TaskChange::Failed { .. } => "failed",
         TaskChange::Retried { .. } => "retried",

@@ -1,6 +1,6 @@
 //! Nothing goes wrong any more: every task must come out.
 
-use skein_core::dispatch::TaskId;
+use skein_core::dispatch::{Loss, TaskId};
 use skein_core::{Sequence, WorkerId};
 
 use super::workers::node_of;
@@ -15,8 +15,8 @@ impl World {
         for worker in 1..=WORKERS {
             // A worker that came with no credit leaves and comes back with some.
             let worker = WorkerId(worker);
-            self.dispatcher.on_lost(self.now, worker);
-            self.expected.lose(self.now, worker);
+            self.dispatcher.on_lost(self.now, worker, Loss::Gone);
+            self.expected.lose(self.now, worker, Loss::Gone);
             self.dispatcher.on_worker(worker, node_of(worker), 2);
             self.expected.attach(worker, node_of(worker), 2);
         }

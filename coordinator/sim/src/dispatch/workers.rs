@@ -1,7 +1,7 @@
 //! What workers do, and what they are sent.
 
-use skein_core::dispatch::TaskId;
 use skein_core::dispatch::history::Fault;
+use skein_core::dispatch::{Loss, TaskId};
 use skein_core::{NodeId, Sequence, WorkerId};
 
 use super::expected::Sent;
@@ -25,12 +25,24 @@ impl World {
 
     pub(super) fn lose(&mut self) {
         let worker = self.any_worker();
-        self.dispatcher.on_lost(self.now, worker);
-        let lost = self.expected.lose(self.now, worker);
-        (0..lost.again).for_each(|_| self.chance.count("attempt_lost_and_run_again"));
-        (0..lost.again_at_no_cost).for_each(|_| self.chance.count("attempt_lost_with_leaving_worker"));
-        (0..lost.given_up).for_each(|_| self.chance.count("task_failed_after_its_losses"));
+        let loss = self.any_loss(worker);
+        self.dispatcher.on_lost(self.now, worker, loss);
+        let lost = self.expected.lose(self.now, worker, loss);
+        (0..lost.again).for_each(|_| self.chance.count("attempt_its_worker_died_at_and_run_again"));
+        (0..lost.again_at_no_cost).for_each(|_| self.chance.count("attempt_lost_at_no_cost"));
+        (0..lost.given_up).for_each(|_| self.chance.count("task_failed_after_its_workers_died"));
         self.chance.count("worker_lost");
+    }
+
+    /// Mostly its process dies at something that it was sent: the oldest, or what it was given up for long ago.
+    fn any_loss(&mut self, worker: WorkerId) -> Loss {
+        if self.chance.percent(40) {
+            return Loss::Gone;
+        }
+        let own: Vec<Flying> = self.flying.iter().filter(|flying| flying.worker == worker).cloned().collect();
+        let at = self.expected.oldest_of(worker).filter(|_| self.chance.percent(80));
+        let at = at.or_else(|| self.chance.pick(own).map(|flying| (flying.task, flying.attempt)));
+        at.map_or(Loss::Gone, |(task, attempt)| Loss::Died { task, attempt })
     }
 
     pub(super) fn leave(&mut self) {
@@ -105,6 +117,12 @@ impl World {
                 self.chance.count("attempt_sent_from_a_checkpoint");
             }
             let (worker, task, attempt, payload) = (send.worker, send.task, send.attempt, send.payload);
+            if self.chance.percent(2) {
+                self.chance.count("attempt_not_sent_as_its_way_is_closed");
+                self.dispatcher.on_unsent(worker, task, attempt);
+                self.expected.unsend(worker, task, attempt);
+                continue;
+            }
             self.flying.push(Flying { worker, task, attempt, payload });
         }
         let left = self.expected.left_behind(self.now);

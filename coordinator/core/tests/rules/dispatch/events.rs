@@ -23,7 +23,7 @@ fn every_change_of_a_task_is_an_event_with_its_reason() {
     gateway.submit(0).unwrap();
     gateway.send();
     gateway.dispatcher.on_checkpoint(W, task(S, 0), 1, "half of it");
-    gateway.lose(W);
+    gateway.die(W, 0, 1);
     gateway.attach(W, 1);
     gateway.send();
     gateway.fail(W, 0, 2);
@@ -34,7 +34,7 @@ fn every_change_of_a_task_is_an_event_with_its_reason() {
         told(0, 1, "a client submitted it"),
         told(0, 1, "worker 2 had room for it"),
         told(0, 1, "the attempt wrote a checkpoint"),
-        told(0, 1, "worker 2 was lost, which costs no retry"),
+        told(0, 1, "worker 2 died while it worked on it"),
         told(0, 2, "worker 2 had room for it"),
         told(0, 2, "the attempt failed: it got too hot"),
         told(0, 3, "it is tried again, not before 50 ms"),
@@ -59,6 +59,24 @@ fn the_good_end_and_the_closed_stream_are_told_too() {
     assert_eq!(gateway.told(3), [told(0, 1, "the worker answered"), told(1, 1, "its client went away")]);
     assert_eq!(gateway.told(5), []);
     assert_eq!(gateway.told(u64::MAX), []);
+}
+
+#[test]
+fn a_way_that_breaks_and_one_that_is_closed_are_told_apart() {
+    let mut gateway = Gateway::ordered();
+    gateway.attach(W, 1);
+    gateway.submit(0).unwrap();
+    gateway.send();
+    gateway.lose(W);
+    gateway.attach(W, 1);
+    let send = gateway.dispatcher.next_send(NOW).unwrap();
+    gateway.dispatcher.on_unsent(W, send.task, send.attempt);
+    let story = [
+        told(0, 1, "worker 2 was lost, which costs nothing"),
+        told(0, 2, "worker 2 had room for it"),
+        told(0, 2, "the way to worker 2 was closed, and it was not sent"),
+    ];
+    assert_eq!(gateway.told(2), story);
 }
 
 #[test]

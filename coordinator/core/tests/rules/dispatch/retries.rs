@@ -179,7 +179,7 @@ fn it_takes_any_worker_that_comes_where_there_is_none() {
 fn losing_a_worker_costs_no_retry_and_no_time() {
     let mut gateway = one_task(Retry { local: 1, hosts: 0, back_off: Millis(50) }, &[V]);
     gateway.send();
-    gateway.lose(V);
+    gateway.die(V, 0, 1);
     gateway.attach(V, 1);
     assert_eq!(gateway.send(), [(V, 0, 2)]);
     gateway.fail(V, 0, 2);
@@ -191,7 +191,7 @@ fn losing_a_worker_costs_no_retry_and_no_time() {
     gateway.fail(V, 0, 4);
     let why = gateway.reason();
     assert!(
-        why.starts_with("tried 4 times: attempt 1 on node 0000000000000001, worker 1: the worker was lost; "),
+        why.starts_with("tried 3 times: attempt 1 on node 0000000000000001, worker 1: the worker died while it worked on it; attempt 2"),
         "{why}"
     );
     let ledger = Ledger { submitted: 1, failed: 1, failed_attempts: 2, lost_attempts: 2, ..Ledger::default() };
@@ -205,12 +205,12 @@ fn a_task_that_fails_and_kills_is_stopped_too() {
     gateway.fail(V, 0, 1);
     for attempt in 2..=4 {
         assert_eq!(gateway.send(), [(V, 0, attempt)]);
-        gateway.lose(V);
+        gateway.die(V, 0, attempt);
         gateway.attach(V, 1);
     }
     assert_eq!(gateway.send(), []);
     let why = gateway.reason();
-    assert!(why.starts_with("tried 4 times: ") && why.ends_with(": the worker was lost"), "{why}");
+    assert!(why.starts_with("tried 4 times: ") && why.ends_with(": the worker died while it worked on it"), "{why}");
 }
 
 #[test]
@@ -284,10 +284,26 @@ fn but_no_task_is_sent_for_ever() {
         }
         sent += 1;
         gateway.dispatcher.on_leaving(V);
-        gateway.dispatcher.on_lost(NOW, V);
+        gateway.dispatcher.on_lost(NOW, V, Loss::Gone);
     }
     assert_eq!(sent, ATTEMPTS_MAX);
-    assert_eq!(gateway.reason(), "sent 4096 times, and its workers had to leave before they were done");
+    assert_eq!(gateway.reason(), "sent 4096 times, and no worker was there until it was done");
+}
+
+/// Whatever the last of its attempts came to, there is a last one.
+#[test]
+fn a_failure_begins_no_attempt_too_many_either() {
+    let mut gateway = one_task(at_once(1, 0), &[]);
+    for _ in 1..ATTEMPTS_MAX {
+        gateway.dispatcher.on_worker(V, NodeId(1), 1);
+        gateway.dispatcher.next_send(NOW).expect("it may be sent so often");
+        gateway.dispatcher.on_lost(NOW, V, Loss::Gone);
+    }
+    gateway.attach(V, 1);
+    assert_eq!(gateway.send(), [(V, 0, ATTEMPTS_MAX)]);
+    assert!(gateway.fail(V, 0, ATTEMPTS_MAX));
+    assert_eq!(gateway.send(), []);
+    assert_eq!(gateway.reason(), "sent 4096 times, and no worker was there until it was done");
 }
 
 #[test]

@@ -75,7 +75,8 @@ impl Expected {
 
     /// The nodes of which a task may go to any.
     fn nodes_for(&self, task: &Task) -> BTreeSet<NodeId> {
-        let serving = self.workers.values().filter(|worker| !worker.is_leaving && worker.credits > 0);
+        let serving =
+            self.workers.values().filter(|worker| !worker.is_leaving && !worker.is_closed && worker.credits > 0);
         let serving: BTreeSet<NodeId> = serving.map(|worker| worker.node).collect();
         let failed_on = task.failed_on();
         let Some(last) = failed_on.last() else { return serving };
@@ -105,7 +106,9 @@ impl Expected {
 
     fn is_free(&self, worker: WorkerId) -> bool {
         let worker = self.workers.get(&worker);
-        worker.is_some_and(|worker| !worker.is_leaving && worker.holds.len() < worker.credits as usize)
+        worker.is_some_and(|worker| {
+            !worker.is_leaving && !worker.is_closed && worker.holds.len() < worker.credits as usize
+        })
     }
 
     /// A task that should have been sent.
