@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use skein_core::Millis;
+use skein_core::dispatch::TaskId;
 use skein_core::health::DeviceReport;
 use skein_core::testing::Action;
 
@@ -87,10 +88,14 @@ impl Runtime {
 
 /// Whether an attempt on a device went well, and the faults after that. In which order attempts of different workers ended is
 /// not known: a fault counts only where no other worker of the device did well at about that time.
-fn in_a_row(ended: &[Ended]) -> (bool, Vec<&str>) {
+fn in_a_row(ended: &[Ended]) -> (bool, Vec<(TaskId, &str)>) {
     let runs: u64 = ended.iter().map(|ended| ended.runs).sum();
     let alone = ended.iter().filter(|ended| ended.runs == runs);
-    let faults = alone.flat_map(|ended| (0..ended.faults).map(|_| ended.last_fault.as_str()));
+    let faults = alone.flat_map(|ended| {
+        // Which fault was whose is not told; which tasks there were, is.
+        let tasks = ended.suspects.iter().cycle().take(ended.faults as usize);
+        tasks.map(|task| (*task, ended.last_fault.as_str()))
+    });
     (runs > 0, faults.collect())
 }
 
@@ -98,14 +103,25 @@ fn in_a_row(ended: &[Ended]) -> (bool, Vec<&str>) {
 mod tests {
     use super::*;
 
+    use skein_core::{Sequence, StreamId};
+
+    fn task(number: u64) -> TaskId {
+        TaskId { stream: StreamId(1), sequence: Sequence(number) }
+    }
+
     fn ended(runs: u64, faults: u32) -> Ended {
-        Ended { runs, run_micros: 0, faults, last_fault: "it died".into() }
+        let suspects = (0..u64::from(faults.min(2))).map(task).collect();
+        Ended { runs, run_micros: 0, faults, last_fault: "it died".into(), suspects }
+    }
+
+    fn died(numbers: &[u64]) -> Vec<(TaskId, &'static str)> {
+        numbers.iter().map(|number| (task(*number), "it died")).collect()
     }
 
     #[test]
     fn faults_of_all_workers_count_where_none_did_well() {
-        assert_eq!(in_a_row(&[ended(0, 2), ended(0, 1)]), (false, vec!["it died"; 3]));
-        assert_eq!(in_a_row(&[ended(7, 2)]), (true, vec!["it died"; 2]), "its faults came after its runs");
+        assert_eq!(in_a_row(&[ended(0, 2), ended(0, 1)]), (false, died(&[0, 1, 0])));
+        assert_eq!(in_a_row(&[ended(7, 2)]), (true, died(&[0, 1])), "its faults came after its runs");
         assert_eq!(in_a_row(&[ended(7, 0), ended(0, 2)]), (true, vec![]), "the other one did well");
         assert_eq!(in_a_row(&[ended(7, 1), ended(1, 2)]), (true, vec![]));
     }

@@ -245,7 +245,7 @@ async fn write_all(
             held.jobs.insert(ticket, (attempt.task, attempt.attempt, listener));
             ticket
         };
-        watch.sent();
+        watch.sent(attempt.task);
         let task = ToWorker::Task { ticket, input: attempt.input };
         if let Err(error) = process::send(input, &task, &attempt.payload).await {
             return Some(error.to_string());
@@ -272,7 +272,7 @@ async fn read_all(
         };
         let job = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&ticket);
         let Some((task, attempt, listener)) = job else { return Some("it answered what it was not asked".into()) };
-        watch.answered(run_micros, result.as_ref().err());
+        watch.answered(task, run_micros, result.as_ref().err());
         listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
     }
 }

@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::time::Millis;
 
 /// Attempts that fail one after another, whatever their sessions, before a device is quarantined: one may be an accident,
-/// two a coincidence.
+/// two a coincidence. They must belong to two tasks at least: one at which every worker fails says nothing of the device.
 pub const FAULTS_MAX: u32 = 3;
 /// How long a device rests before its first test; each further quarantine doubles it up to [`REST_DOUBLINGS_MAX`] times.
 pub const REST: Millis = Millis(10_000);

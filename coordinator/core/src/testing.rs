@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
+use crate::dispatch::TaskId;
 use crate::health::{DeviceReport, FAULTS_MAX, Phase};
 use crate::ids::NodeId;
 use crate::state::State;
@@ -39,6 +40,10 @@ struct Own {
     test: Option<Test>,
     /// Attempts that failed one after another.
     faults: u32,
+    /// The task of the first of them, and whether another task failed since: one input that nothing can work on says nothing
+    /// of the device.
+    suspect: Option<TaskId>,
+    are_several: bool,
     last_fault: String,
     /// How often the report that is due was sent, and when last.
     sent: u32,
@@ -67,13 +72,14 @@ impl Bench {
         }
     }
 
-    /// An attempt ended on a device, well or by a fault that may be the device's.
-    pub fn on_attempt(&mut self, device: &str, ended: Result<(), &str>) {
+    /// An attempt ended on a device, well or by a fault that may be the device's, at this task.
+    pub fn on_attempt(&mut self, device: &str, ended: Result<(), (TaskId, &str)>) {
         let Some(own) = self.devices.get_mut(device) else { return };
         match (ended, &own.phase) {
-            (Ok(()), _) => own.faults = 0,
-            (Err(reason), Phase::Sound | Phase::Probation { .. }) => {
+            (Ok(()), _) => (own.faults, own.suspect, own.are_several) = (0, None, false),
+            (Err((task, reason)), Phase::Sound | Phase::Probation { .. }) => {
                 own.faults = own.faults.saturating_add(1);
+                own.are_several |= *own.suspect.get_or_insert(task) != task;
                 own.last_fault = reason.into();
             }
             // What ends there now began before the state said so.
@@ -158,11 +164,13 @@ impl Own {
             }
         };
         let report = || DeviceReport::Faults { times: self.faults, reason: self.last_fault.clone() };
-        (self.faults >= enough).then(report)
+        (self.faults >= enough && self.are_several).then(report)
     }
 
     fn forget(&mut self) {
         self.faults = 0;
+        self.suspect = None;
+        self.are_several = false;
         self.last_fault.clear();
         self.sent = 0;
         self.sent_at = None;

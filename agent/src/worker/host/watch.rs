@@ -1,9 +1,14 @@
 //! What the agent sees of one worker process from outside: its pid, its attempts, and how they ended.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use skein_core::dispatch::TaskId;
 use skein_core::dispatch::history::Fault;
+
+/// See [`Ended::suspects`].
+const SUSPECTS_MAX: usize = 2;
 
 /// The eye on one worker, from its start to its end.
 #[derive(Debug)]
@@ -12,7 +17,8 @@ pub(super) struct Watch(Mutex<Seen>);
 #[derive(Debug)]
 struct Seen {
     pid: Option<u32>,
-    under_way: usize,
+    /// What the process has and has not answered, oldest first: at most what the host's queue lets through.
+    under_way: VecDeque<TaskId>,
     /// Since when the oldest attempt under way runs, or since when there is none.
     since: Instant,
     ended: Ended,
@@ -29,18 +35,23 @@ pub struct Ended {
     pub faults: u32,
     /// What the last of them was.
     pub last_fault: String,
+    /// At which tasks they happened: the first two will do, as all that matters is whether it was always the same.
+    pub suspects: Vec<TaskId>,
 }
 
 impl Ended {
-    fn add_fault(&mut self, what: &str) {
+    fn add_fault(&mut self, task: TaskId, what: &str) {
         self.faults = self.faults.saturating_add(1);
+        if self.suspects.len() < SUSPECTS_MAX && !self.suspects.contains(&task) {
+            self.suspects.push(task);
+        }
         what.clone_into(&mut self.last_fault);
     }
 }
 
 impl Watch {
     pub(super) fn new() -> Self {
-        let seen = Seen { pid: None, under_way: 0, since: Instant::now(), ended: Ended::default() };
+        let seen = Seen { pid: None, under_way: VecDeque::new(), since: Instant::now(), ended: Ended::default() };
         Self(Mutex::new(seen))
     }
 
@@ -50,19 +61,20 @@ impl Watch {
     }
 
     /// An attempt goes to the process.
-    pub(super) fn sent(&self) {
+    pub(super) fn sent(&self, task: TaskId) {
         let mut seen = self.seen();
-        seen.under_way += 1;
-        if seen.under_way == 1 {
+        seen.under_way.push_back(task);
+        if seen.under_way.len() == 1 {
             seen.since = Instant::now();
         }
     }
 
     /// The process answered an attempt, with what it was asked for or with a fault. A fault of the task says nothing of the
     /// device.
-    pub(super) fn answered(&self, run_micros: u64, fault: Option<&Fault>) {
+    pub(super) fn answered(&self, task: TaskId, run_micros: u64, fault: Option<&Fault>) {
         let mut seen = self.seen();
-        seen.under_way = seen.under_way.saturating_sub(1);
+        let place = seen.under_way.iter().position(|under_way| *under_way == task);
+        place.and_then(|place| seen.under_way.remove(place));
         // A worker does one thing after the other: the next one begins now.
         seen.since = Instant::now();
         match fault {
@@ -70,7 +82,7 @@ impl Watch {
                 let (runs, micros) = (seen.ended.runs + 1, seen.ended.run_micros.saturating_add(run_micros));
                 seen.ended = Ended { runs, run_micros: micros, ..Ended::default() };
             }
-            Some(Fault::Place(reason)) => seen.ended.add_fault(reason),
+            Some(Fault::Place(reason)) => seen.ended.add_fault(task, reason),
             Some(Fault::Task(_)) => {}
         }
     }
@@ -79,8 +91,8 @@ impl Watch {
     pub(super) fn died(&self, how: &str) {
         let mut seen = self.seen();
         seen.pid = None;
-        if std::mem::take(&mut seen.under_way) > 0 {
-            seen.ended.add_fault(how);
+        if let Some(oldest) = std::mem::take(&mut seen.under_way).front() {
+            seen.ended.add_fault(*oldest, how);
         }
     }
 
@@ -91,13 +103,13 @@ impl Watch {
     /// For how long the oldest attempt under way has run.
     pub(super) fn at_stake(&self) -> Duration {
         let seen = self.seen();
-        if seen.under_way == 0 { Duration::ZERO } else { seen.since.elapsed() }
+        if seen.under_way.is_empty() { Duration::ZERO } else { seen.since.elapsed() }
     }
 
     /// For how long no attempt has been under way.
     pub(super) fn idle_for(&self) -> Duration {
         let seen = self.seen();
-        if seen.under_way == 0 { seen.since.elapsed() } else { Duration::ZERO }
+        if seen.under_way.is_empty() { seen.since.elapsed() } else { Duration::ZERO }
     }
 
     /// What ended since this was last called.
@@ -113,17 +125,22 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skein_core::{Sequence, StreamId};
+
+    fn task(number: u64) -> TaskId {
+        TaskId { stream: StreamId(1), sequence: Sequence(number) }
+    }
 
     #[test]
     fn attempts_are_counted_from_their_way_in_to_their_answer() {
         let watch = Watch::new();
         assert_eq!(watch.at_stake(), Duration::ZERO);
-        watch.sent();
-        watch.sent();
+        watch.sent(task(1));
+        watch.sent(task(2));
         assert_eq!(watch.idle_for(), Duration::ZERO);
-        watch.answered(100, None);
+        watch.answered(task(1), 100, None);
         assert_eq!(watch.idle_for(), Duration::ZERO, "one is left");
-        watch.answered(300, None);
+        watch.answered(task(2), 300, None);
         assert_eq!(watch.at_stake(), Duration::ZERO);
         assert_eq!(watch.take_ended(), Ended { runs: 2, run_micros: 400, ..Ended::default() });
         assert_eq!(watch.take_ended(), Ended::default());
@@ -134,31 +151,41 @@ mod tests {
         let watch = Watch::new();
         watch.died("signal 9");
         assert_eq!(watch.take_ended(), Ended::default());
-        watch.sent();
-        watch.answered(0, Some(&Fault::Task("no picture".into())));
+        watch.sent(task(1));
+        watch.answered(task(1), 0, Some(&Fault::Task("no picture".into())));
         assert_eq!(watch.take_ended(), Ended::default(), "a bad picture is not the device's fault");
-        watch.sent();
-        watch.sent();
+        watch.sent(task(1));
+        watch.sent(task(2));
         watch.died("signal 9");
-        assert_eq!(watch.take_ended(), Ended { faults: 1, last_fault: "signal 9".into(), ..Ended::default() });
+        assert_eq!(
+            watch.take_ended(),
+            Ended { faults: 1, last_fault: "signal 9".into(), suspects: vec![task(1)], ..Ended::default() }
+        );
     }
 
     #[test]
     fn a_run_that_fails_on_the_device_is_a_fault_and_one_that_succeeds_ends_the_row() {
         let watch = Watch::new();
-        let fails = || {
-            watch.sent();
-            watch.answered(0, Some(&Fault::Place("the driver is gone".into())));
+        let fails = |number| {
+            watch.sent(task(number));
+            watch.answered(task(number), 0, Some(&Fault::Place("the driver is gone".into())));
         };
-        fails();
-        fails();
+        fails(1);
+        fails(2);
+        fails(2);
+        fails(3);
         assert_eq!(
             watch.take_ended(),
-            Ended { faults: 2, last_fault: "the driver is gone".into(), ..Ended::default() }
+            Ended {
+                faults: 4,
+                last_fault: "the driver is gone".into(),
+                suspects: vec![task(1), task(2)],
+                ..Ended::default()
+            }
         );
-        fails();
-        watch.sent();
-        watch.answered(100, None);
+        fails(1);
+        watch.sent(task(2));
+        watch.answered(task(2), 100, None);
         assert_eq!(watch.take_ended(), Ended { runs: 1, run_micros: 100, ..Ended::default() });
     }
 }

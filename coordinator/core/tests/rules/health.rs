@@ -1,8 +1,9 @@
 //! A device that fails, rests, is tested, and is trusted again: the leader's part and its node's.
 
+use skein_core::dispatch::TaskId;
 use skein_core::health::{self, DeviceReport, FAULTS_MAX, Phase};
 use skein_core::testing::{Action, Bench, REPORTS_MAX};
-use skein_core::{Command, Millis, NodeId};
+use skein_core::{Command, Millis, NodeId, Sequence, StreamId};
 
 use crate::mesh::{A, B, Mesh};
 
@@ -10,11 +11,17 @@ use crate::mesh::{A, B, Mesh};
 struct Node {
     mesh: Mesh,
     bench: Bench,
+    /// Tasks so far, each of which failed once.
+    tasks: u64,
+}
+
+fn task(number: u64) -> TaskId {
+    TaskId { stream: StreamId(1), sequence: Sequence(number) }
 }
 
 impl Node {
     fn new() -> Self {
-        let mut node = Self { mesh: Mesh::of(&[(A, 2)]), bench: Bench::new(A) };
+        let mut node = Self { mesh: Mesh::of(&[(A, 2)]), bench: Bench::new(A), tasks: 0 };
         node.look();
         node
     }
@@ -24,7 +31,8 @@ impl Node {
     }
 
     fn fail(&mut self) {
-        self.bench.on_attempt("cpu", Err("the driver hung"));
+        self.tasks += 1;
+        self.bench.on_attempt("cpu", Err((task(self.tasks), "the driver hung")));
     }
 
     fn actions(&mut self) -> Vec<Action> {
@@ -120,7 +128,7 @@ fn a_device_goes_through_quarantine_test_and_probation_back_to_trust() {
 }
 
 #[test]
-fn one_fault_on_probation_is_enough_and_the_rest_is_twice_as_long() {
+fn faults_of_two_tasks_on_probation_are_enough_and_the_rest_is_twice_as_long() {
     let mut node = Node::quarantined();
     let begun = node.mesh.now;
     node.lead();
@@ -129,7 +137,9 @@ fn one_fault_on_probation_is_enough_and_the_rest_is_twice_as_long() {
     node.bench.on_tested("cpu", Ok(()));
     node.report();
     node.fail();
-    assert_eq!(node.report(), [faults(1)]);
+    assert_eq!(node.actions(), [], "it may be the task's doing");
+    node.fail();
+    assert_eq!(node.report(), [faults(2)]);
     let begun = node.mesh.now;
     assert_eq!(node.lead(), test_of(A));
     assert_eq!(node.mesh.now.since(begun), Millis(2 * first.0));
@@ -188,6 +198,20 @@ fn attempts_that_end_after_the_quarantine_say_nothing_new() {
     assert_eq!(node.actions(), []);
 }
 
+/// An input at which every worker dies, tried again and again.
+#[test]
+fn one_task_alone_says_nothing_of_a_device() {
+    let mut node = Node::new();
+    (0..20).for_each(|_| node.bench.on_attempt("cpu", Err((task(7), "the worker died"))));
+    assert_eq!((node.actions(), node.phase()), (vec![], Phase::Sound));
+    node.bench.on_attempt("cpu", Ok(()));
+    node.fail();
+    node.fail();
+    assert_eq!(node.actions(), [], "what went well between made up for what was before");
+    node.fail();
+    assert_eq!(node.report(), [faults(3)]);
+}
+
 #[test]
 fn devices_of_other_nodes_and_devices_that_are_gone_are_not_its_business() {
     let mut node = Node::quarantined();
@@ -196,7 +220,7 @@ fn devices_of_other_nodes_and_devices_that_are_gone_are_not_its_business() {
     node.lead();
     other.on_state(&node.mesh.state);
     assert_eq!(other.next_action(node.mesh.now), None);
-    other.on_attempt("gpu0", Err("gone"));
+    other.on_attempt("gpu0", Err((task(1), "gone")));
     other.on_tested("gpu0", Ok(()));
     assert_eq!((other.next_action(node.mesh.now), other.wake_at()), (None, None));
 }
