@@ -169,8 +169,7 @@ impl Lead {
         if let Some(command) = keep::next_move(state) {
             return Some(command);
         }
-        self.heard.retain(|id, spec| state.nodes.get(id).is_some_and(|node| is_news(&node.spec, spec)));
-        if let Some((_, spec)) = self.heard.pop_first() {
+        if let Some(spec) = next_news(state, &mut self.heard) {
             return Some(Command::NodeJoin(spec));
         }
         // 3. Which devices rest, how many workers sessions could use, and how large.
@@ -208,6 +207,14 @@ impl Lead {
         self.at_rest = plan.is_empty().then(|| (revision, plan::wake_at(state, now)));
         (!plan.is_empty()).then_some(Command::Plan(plan))
     }
+}
+
+/// What gossip says of a node that is up, where that is news. To state a node anew marks it as up, and what is gossiped of one that is
+/// down may be from before: it waits until the node itself is heard.
+fn next_news(state: &State, heard: &mut BTreeMap<NodeId, NodeSpec>) -> Option<NodeSpec> {
+    heard.retain(|id, spec| state.nodes.get(id).is_some_and(|node| is_news(&node.spec, spec)));
+    let next = heard.keys().find(|id| state.nodes.get(id).is_some_and(|node| node.up)).copied()?;
+    heard.remove(&next)
 }
 
 /// Whether gossip says something of a node that the state does not hold. What changes all the time, how hot and how fast it
@@ -299,5 +306,21 @@ mod tests {
         assert!(!is_news(&known, &heard) && !is_news(&heard, &known));
         heard.address = "[::1]:2".into();
         assert!(is_news(&known, &heard));
+    }
+    #[test]
+    fn gossip_of_a_node_that_is_down_does_not_bring_it_up() {
+        let mut state = State::default();
+        let mut apply = |command| {
+            skein_core::apply(&mut state, &skein_core::Entry { at: Millis(1), command }).unwrap();
+            state.clone()
+        };
+        apply(Command::NodeJoin(node()));
+        let down = apply(Command::NodeDown(NodeId(1)));
+        let news = NodeSpec { address: "[::1]:2".into(), ..node() };
+        let mut heard = BTreeMap::from([(NodeId(1), news.clone()), (NodeId(2), NodeSpec { id: NodeId(2), ..node() })]);
+        assert_eq!(next_news(&down, &mut heard), None);
+        let up = apply(Command::NodeUp(NodeId(1)));
+        assert_eq!(next_news(&up, &mut heard), Some(news));
+        assert!(heard.is_empty(), "a node that never joined is no news either");
     }
 }
