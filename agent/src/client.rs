@@ -59,8 +59,8 @@ pub enum ClientError {
     /// The agent took too long.
     #[error("the agent at {0} did not answer within {1} s")]
     TooLong(SocketAddr, u64),
-    /// No result came though agents could be reached.
-    #[error("no result came for {0} s; `skein session status` shows whether the session has workers")]
+    /// The gateway said nothing, not even that it is there.
+    #[error("the gateway said nothing for {0} s, not even that it is there; name another agent with --address")]
     NoResult(u64),
 }
 

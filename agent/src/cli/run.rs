@@ -11,8 +11,9 @@ use clap::Args;
 use skein_core::durable::KEEP_MAX;
 use skein_core::session::{PRIORITY_DEFAULT, PRIORITY_MAX};
 use skein_core::{Millis, Sequence, SessionId};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use crate::api::{Answer, Request};
 use crate::cli::Common;
 use crate::client::{Order, TaskResult, TaskStream};
 use crate::frame::PAYLOAD_BYTES_MAX;
@@ -30,6 +31,9 @@ pub(crate) use durable::row as row_of;
 const UNDER_WAY_MAX: usize = 32;
 /// When a person is told why nothing comes.
 const TELL_AFTER: Duration = Duration::from_secs(2);
+
+/// How often it is told again: a person who looks again sees that it still waits, and a log is not filled.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 
 /// What `skein run` takes.
 #[derive(Debug, Args)]
@@ -80,10 +84,11 @@ pub(crate) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
                 Err(error) => told.tell(place, Row::failed(file.display().to_string(), error))?,
             }
         }
-        let Some(result) = next_or_tell(&mut stream, arguments.session).await? else { break };
+        let Some(result) = next_or_tell(common, &mut stream, arguments.session).await? else { break };
         let (place, file) = sent.remove(&result.sequence).context("a result came for a task that was not sent")?;
         let end = End {
             attempt: result.attempt,
+            history: result.history,
             worker: result.worker,
             ran: result.ran,
             latency: Some(result.latency),
@@ -111,13 +116,45 @@ fn keep_time(text: &str) -> Result<Millis, String> {
 }
 
 #[expect(clippy::print_stderr, reason = "a word to whoever waits")]
-async fn next_or_tell(stream: &mut TaskStream, session: SessionId) -> anyhow::Result<Option<TaskResult>> {
+async fn next_or_tell(
+    common: &Common,
+    stream: &mut TaskStream,
+    session: SessionId,
+) -> anyhow::Result<Option<TaskResult>> {
     let next = stream.next();
     tokio::pin!(next);
     tokio::select! {
         result = &mut next => return Ok(result?),
         () = sleep(TELL_AFTER) => {}
     }
-    eprintln!("skein: no result yet; `skein session status {session}` shows whether the session has workers");
-    Ok(next.await?)
+    let begin = Instant::now();
+    loop {
+        let so_far = (TELL_AFTER + begin.elapsed()).as_secs();
+        eprintln!("skein: no result for {so_far} s; {}", why_none(common, session).await);
+        tokio::select! {
+            result = &mut next => return Ok(result?),
+            () = sleep(TELL_EVERY) => {}
+        }
+    }
+}
+
+/// Why a session has no result yet, as far as that can be seen.
+async fn why_none(common: &Common, session: SessionId) -> String {
+    let asked = async {
+        let client = common.connect().await?;
+        Ok::<_, anyhow::Error>(client.ask(Request::SessionStatus(Some(session))).await?)
+    };
+    match asked.await {
+        Ok(Answer::Sessions(sessions)) => match &sessions[..] {
+            [status] if status.serving == 0 => {
+                let why = status.never_fits.as_ref().or(status.waiting_for.first());
+                let why = why.map_or(String::new(), |why| format!(": {why}"));
+                format!("session {session} has no worker now{why} (`skein session status {session}` says more)")
+            }
+            [status] => format!("session {session} has {} workers, which are starting or at work", status.serving),
+            _ => format!("session {session} is not open any more"),
+        },
+        Ok(_) => "the agent gave an answer that does not fit the question".into(),
+        Err(error) => format!("and why cannot be learnt: {error:#}"),
+    }
 }

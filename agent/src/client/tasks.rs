@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skein_core::dispatch::ATTEMPTS_MAX;
+use skein_core::dispatch::history::FailedAttempt;
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{NodeId, Sequence, SessionId, StreamId, WorkerId};
@@ -22,7 +23,8 @@ use crate::worker::protocol::{AnswerKind, InputKind};
 
 /// How many attempt numbers each gateway has for itself: as many as it may use.
 const ATTEMPTS_A_GATEWAY: u32 = ATTEMPTS_MAX;
-/// How long to go without a result, an open stream or a reachable agent before giving up.
+/// How long to go without a word of the gateway (it says every few seconds that it is there), an open stream or a reachable agent before
+/// giving up. How long a result takes does not matter: a session may wait for its workers.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The wait before agents are tried again when none answers.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -53,6 +55,8 @@ pub struct TaskResult {
     pub result: Result<AnswerKind, String>,
     /// The tensors of the answer.
     pub payload: Bytes,
+    /// Its attempts before that failed, and those at which a worker died, oldest first.
+    pub history: Vec<FailedAttempt>,
 }
 
 #[derive(Debug)]
@@ -163,6 +167,7 @@ impl TaskStream {
                         latency: task.submitted.elapsed(),
                         result: head.result,
                         payload: message.payload,
+                        history: head.history,
                     }));
                 }
                 ToClient::Refused { sequence, retry_after_ms } => {
@@ -172,7 +177,8 @@ impl TaskStream {
                         self.stream = None;
                     }
                 }
-                ToClient::Opened(_) | ToClient::Closed(_) => {}
+                ToClient::Wrong(error) => return Err(error.into()),
+                ToClient::Opened(_) | ToClient::Here | ToClient::Closed(_) => {}
             }
         }
         Ok(None)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::{Connection, SendStream};
 use skein_core::dispatch::{Outcome, Refused, TaskId};
+use skein_core::session::PRIORITY_MAX;
 use skein_core::{Refusal, SessionId};
 use skein_raft::Seat;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -21,6 +22,9 @@ use crate::link::{LinkError, Stream, TasksOpen, send_message};
 /// How long a gateway waits for a session that it has not heard of: the client may have come from another agent, whose
 /// word is on its way here.
 const SESSION_WAIT: Duration = Duration::from_secs(2);
+/// How often a client hears that its gateway is there when there is nothing else to say: often enough that a few may be late before
+/// the client loses its patience, and hardly a packet.
+const HERE_EVERY: Duration = Duration::from_secs(5);
 /// When a refused task may come again: about what a small model takes, so that room is likely.
 const RETRY_AFTER_MS: u64 = 50;
 
@@ -100,6 +104,12 @@ async fn read_tasks(
         let Some(message) = frame::read(&mut recv).await? else { return Ok(()) };
         let head: TaskHead = message.header()?;
         let sequence = head.sequence;
+        if head.priority > PRIORITY_MAX {
+            let why =
+                format!("task {} has priority {}; a task's goes from 0 to {PRIORITY_MAX}", sequence.0, head.priority);
+            let wrong = ToClient::Wrong(ApiError::Invalid(why));
+            return send_message(&mut *send.lock().await, &wrong, Bytes::new()).await;
+        }
         match take_in(gateway, session, open, head, message) {
             // The writer gives the permit back when the result is written.
             Ok(()) => permit.forget(),
@@ -131,18 +141,31 @@ async fn write_results(
     mut deliveries: mpsc::Receiver<Delivery>,
     window: Arc<Semaphore>,
 ) -> Result<(), LinkError> {
-    while let Some(delivery) = deliveries.recv().await {
+    loop {
+        let delivery = match timeout(HERE_EVERY, deliveries.recv()).await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                send_message(&mut *send.lock().await, &ToClient::Here, Bytes::new()).await?;
+                continue;
+            }
+        };
         let worker = delivery.worker.map(|worker| (worker, session.node_of(worker)));
         let (run_micros, result, payload) = match delivery.outcome {
             Outcome::Done(ended) => (ended.run_micros, Ok(ended.kind), ended.payload),
             Outcome::Failed(reason) => (0, Err(reason), Bytes::new()),
         };
-        let head =
-            ResultHead { sequence: delivery.task.sequence, attempt: delivery.attempt, worker, run_micros, result };
+        let head = ResultHead {
+            sequence: delivery.task.sequence,
+            attempt: delivery.attempt,
+            worker,
+            run_micros,
+            result,
+            history: delivery.history,
+        };
         send_message(&mut *send.lock().await, &ToClient::Result(head), payload).await?;
         window.add_permits(1);
     }
-    Ok(())
 }
 
 fn refusal(refused: Refused) -> &'static str {

@@ -1,7 +1,7 @@
 //! What clients, gateways and workers' nodes say to each other about tasks. Pictures and tensors are payload.
 
 use serde::{Deserialize, Serialize};
-use skein_core::dispatch::history::Fault;
+use skein_core::dispatch::history::{FailedAttempt, Fault};
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::{Loss, TaskId};
 use skein_core::session::PRIORITY_DEFAULT;
@@ -42,6 +42,10 @@ pub enum ToClient {
         /// In milliseconds.
         retry_after_ms: u64,
     },
+    /// Nothing has ended for a while, and the gateway is there: a session may wait long for its workers.
+    Here,
+    /// The client sent what cannot be, and the stream ends.
+    Wrong(ApiError),
     /// All tasks ended and the client will send no more: the gateway's account of the stream.
     Closed(Ledger),
 }
@@ -59,6 +63,8 @@ pub struct ResultHead {
     pub run_micros: u64,
     /// How it ended; tensors lie in the payload.
     pub result: Result<AnswerKind, String>,
+    /// Its attempts before that failed, and those at which a worker died, oldest first.
+    pub history: Vec<FailedAttempt>,
 }
 
 /// From a worker's node to a gateway that wants to attach.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
+use skein_core::dispatch::history::FailedAttempt;
 use skein_core::{NodeId, WorkerId};
 use skein_targets::Class;
 
@@ -27,6 +28,9 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<WorkerId>,
     attempt: u32,
+    /// What failed before, and at what workers died.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<FailedAttempt>,
     /// From submission to result, where that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<f64>,
@@ -37,6 +41,8 @@ pub(crate) struct Row {
 /// How a task ended, by whichever way it came.
 pub(crate) struct End {
     pub(crate) attempt: u32,
+    /// What failed before.
+    pub(crate) history: Vec<FailedAttempt>,
     pub(crate) worker: Option<(WorkerId, NodeId)>,
     pub(crate) ran: Duration,
     /// From submission to result, where that was seen.
@@ -118,6 +124,7 @@ impl Row {
             node: None,
             worker: None,
             attempt: 0,
+            attempts: Vec::new(),
             latency_ms: None,
             run_ms: 0.0,
         }
@@ -138,6 +145,7 @@ impl Row {
             node: end.worker.map(|(_, node)| node),
             worker: end.worker.map(|(worker, _)| worker),
             attempt: end.attempt,
+            attempts: end.history,
             latency_ms: end.latency.map(|latency| latency.as_secs_f64() * 1e3),
             run_ms: end.ran.as_secs_f64() * 1e3,
             ..Self::failed(file, String::new())
