@@ -110,7 +110,10 @@ impl Sent {
 /// A task's end, as it is shown.
 pub(crate) fn row(head: EndedHead, latency: Option<Duration>) -> Row {
     let EndedHead { label, attempt, worker, run_micros, result, .. } = head;
-    Row::of(label, End { attempt, history: Vec::new(), worker, ran: Duration::from_micros(run_micros), latency, result })
+    Row::of(
+        label,
+        End { attempt, history: Vec::new(), worker, ran: Duration::from_micros(run_micros), latency, result },
+    )
 }
 
 fn new_task(label: String, priority: u8) -> NewTask {

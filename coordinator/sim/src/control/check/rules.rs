@@ -128,7 +128,7 @@ fn lost_rightly(before: &State, state: &State, spec: &NodeSpec, found: &mut Vec<
     for (id, worker) in there.iter().filter(|(id, _)| !state.workers.contains_key(id)) {
         let device = spec.capability.devices.iter().find(|device| device.name == worker.device);
         let session = before.sessions.get(&worker.session);
-        let node = Node { spec: spec.clone(), up: true, since: Millis(0), block: None, devices: [].into() };
+        let node = Node { spec: spec.clone(), up: true, since: Millis(0), block: None, devices: [].into(), flaps: 0 };
         if !session.zip(device).is_some_and(|(session, device)| runs(session, &node, device)) {
             continue;
         }
