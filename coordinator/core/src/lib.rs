@@ -21,6 +21,7 @@ pub mod command;
 pub mod demand;
 pub mod dispatch;
 pub mod durable;
+pub mod election;
 pub mod event;
 pub mod explain;
 pub mod health;

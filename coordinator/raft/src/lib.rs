@@ -13,6 +13,7 @@
 //! What is deliberately absent: addresses (gossip knows them), clocks (the leader's caller stamps entries), and every
 //! decision about who should vote.
 
+mod clock;
 pub mod codec;
 mod log;
 mod network;

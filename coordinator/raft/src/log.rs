@@ -6,12 +6,13 @@ mod growth;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use growth::Growth;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
+use skein_core::NodeId;
 
 use crate::codec;
 use crate::store::{Store, StoreError, Table};
@@ -36,6 +37,21 @@ pub(crate) struct Log {
     entries: Entries,
     meta: Table,
     growth: Arc<Growth>,
+    end: End,
+}
+
+/// The last entry of the log, for who cannot wait until openraft's task has flushed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct End(Arc<Mutex<Option<LogId>>>);
+
+impl End {
+    pub(crate) fn get(&self) -> Option<LogId> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, end: Option<LogId>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    }
 }
 
 /// The reading half, one for each follower.
@@ -46,9 +62,25 @@ impl Log {
     /// Opens the log and reads all of it once: what cannot be read is found now, and not when it is needed.
     pub(crate) fn open(store: &Store, growth: Arc<Growth>) -> Result<Self, StoreError> {
         let (entries, meta) = (Entries(store.table("log")?), store.table("meta")?);
-        let log = Self { store: store.clone(), entries, meta, growth };
+        let log = Self { store: store.clone(), entries, meta, growth, end: End::default() };
         check::check(&log)?;
+        log.end.set(log.state()?.last_log_id);
         Ok(log)
+    }
+
+    /// A leader that was restarted is none any more: openraft would let it go on in its old term, in which others may have
+    /// promised it what they have taken back since. It keeps its vote, and has to be elected again.
+    pub(crate) fn forget_reign(&self, node: NodeId) -> Result<(), StoreError> {
+        match self.meta.get::<Vote>(meta::VOTE)? {
+            Some(vote) if vote.committed && vote.leader_id.node_id == node.0 => {
+                self.meta.put(meta::VOTE, &Vote { committed: false, ..vote })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn end(&self) -> End {
+        self.end.clone()
     }
 
     /// A reader of it.
@@ -134,6 +166,7 @@ impl RaftLogStorage<Types> for Log {
             let body = codec::encode(&entry);
             self.entries.0.put_bytes(entry.log_id.index, &body).map_err(|error| writing(&error))?;
             self.growth.add(body.len());
+            self.end.set(Some(entry.log_id));
         }
         // openraft 0.9 waits for the call and the word alike, so there is nothing to win by returning earlier.
         let result = self.store.flush().await;
@@ -143,11 +176,13 @@ impl RaftLogStorage<Types> for Log {
 
     async fn truncate(&mut self, id: LogId) -> Result<(), StorageError> {
         self.truncate_from(id.index).map_err(|error| writing(&error))?;
+        self.end.set(self.state().map_err(|error| reading(&error))?.last_log_id);
         self.store.flush().await.map_err(|error| writing(&error))
     }
 
     async fn purge(&mut self, id: LogId) -> Result<(), StorageError> {
         self.purge_to(&id).map_err(|error| writing(&error))?;
+        self.end.set(self.state().map_err(|error| reading(&error))?.last_log_id);
         self.store.flush_soon();
         Ok(())
     }

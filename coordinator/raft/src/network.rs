@@ -2,7 +2,7 @@
 
 mod incoming;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) use incoming::{Incoming, Taken};
@@ -16,6 +16,7 @@ use openraft::{EmptyNode, RaftNetwork, RaftNetworkFactory};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use skein_core::NodeId;
+use skein_core::election::Release;
 
 use crate::codec::{self, Bytes};
 use crate::transport::{Call, Transport};
@@ -37,6 +38,27 @@ impl Piece {
     }
 }
 
+/// A request for a vote on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ballot {
+    pub(crate) request: VoteRequest<u64>,
+    pub(crate) release: Option<Release>,
+}
+
+/// What to show with this node's next requests for votes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Released(Arc<Mutex<Option<Release>>>);
+
+impl Released {
+    pub(crate) fn set(&self, release: Option<Release>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = release;
+    }
+
+    fn get(&self) -> Option<Release> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The answer to a piece.
 pub(crate) type PieceAnswer = Result<Vote, InstallSnapshotError>;
 
@@ -45,12 +67,13 @@ pub(crate) type PieceAnswer = Result<Vote, InstallSnapshotError>;
 pub(crate) struct Network<T> {
     transport: Arc<T>,
     retry: Duration,
+    released: Released,
 }
 
 impl<T: Transport> Network<T> {
     /// `retry` is how long a peer that cannot be reached is left alone.
-    pub(crate) fn new(transport: T, retry: Duration) -> Self {
-        Self { transport: Arc::new(transport), retry }
+    pub(crate) fn new(transport: Arc<T>, retry: Duration, released: Released) -> Self {
+        Self { transport, retry, released }
     }
 }
 
@@ -58,7 +81,8 @@ impl<T: Transport> RaftNetworkFactory<Types> for Network<T> {
     type Network = Peer<T>;
 
     async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Peer<T> {
-        Peer { transport: Arc::clone(&self.transport), retry: self.retry, target }
+        let (transport, released) = (Arc::clone(&self.transport), self.released.clone());
+        Peer { transport, retry: self.retry, released, target }
     }
 }
 
@@ -67,6 +91,7 @@ impl<T: Transport> RaftNetworkFactory<Types> for Network<T> {
 pub(crate) struct Peer<T> {
     transport: Arc<T>,
     retry: Duration,
+    released: Released,
     target: u64,
 }
 
@@ -113,7 +138,7 @@ impl<T: Transport> RaftNetwork<Types> for Peer<T> {
         request: VoteRequest<u64>,
         _: RPCOption,
     ) -> Result<VoteResponse<u64>, CallError<openraft::error::Infallible>> {
-        self.call(Call::Vote, &request).await
+        self.call(Call::Vote, &Ballot { request, release: self.released.get() }).await
     }
 
     fn backoff(&self) -> Backoff {

@@ -3,26 +3,31 @@
 mod change;
 mod compact;
 mod config;
+mod elect;
 mod error;
 mod propose;
 mod receive;
 mod role;
+mod transfer;
 mod watch_role;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use openraft::error::RaftError;
 use skein_core::{Entry, Event, NodeId, Refusal, State};
 use tokio::sync::watch;
 
 pub use self::config::SeatConfig;
+use self::elect::{Disk, Elections};
 pub use self::error::{ChangeError, ProposeError, SeatError};
 use self::propose::Proposals;
 pub use self::role::Role;
+use self::transfer::Courier;
 use self::watch_role::Lease;
 use crate::log::{Growth, Log};
-use crate::network::{Incoming, Network};
+use crate::network::{Incoming, Network, Released};
 use crate::replica::{Replica, Shared};
 use crate::store::Store;
 use crate::transport::Transport;
@@ -39,6 +44,8 @@ struct Inner {
     replica: Arc<Shared>,
     roles: watch::Receiver<Role>,
     lease: Lease,
+    elections: Arc<Elections>,
+    courier: Courier,
     incoming: tokio::sync::Mutex<Incoming>,
     /// How far behind a new voter may be.
     lag_max: u64,
@@ -49,19 +56,22 @@ struct Inner {
 impl Seat {
     /// Takes the seat whose log is in the directory, or a new one that waits to found a mesh or to be called into one.
     pub async fn open<T: Transport>(config: SeatConfig, transport: T) -> Result<Self, SeatError> {
-        let raft_config = config.raft()?;
-        let store = Store::open(&config.directory).await?;
+        let store = Store::open_slow(&config.directory, config.flush_delay).await?;
         let growth = Arc::new(Growth::new(config.snapshot_bytes));
         let log = Log::open(&store, Arc::clone(&growth))?;
-        let entries = log.entries();
+        log.forget_reign(config.node)?;
+        let (entries, disk) = (log.entries(), Disk { end: log.end(), pace: store.pace() });
         let replica = Replica::open(&store, Arc::clone(&growth))?;
         let shared = replica.shared();
-        let network = Network::new(transport, config.heartbeat);
-        let raft = Raft::new(config.node.0, Arc::new(raft_config), network, log, replica).await?;
+        let (transport, released) = (Arc::new(transport), Released::default());
+        let network = Network::new(Arc::clone(&transport), config::RETRY, released.clone());
+        let raft = Raft::new(config.node.0, Arc::new(SeatConfig::raft()), network, log, replica).await?;
         // The first metrics are a blank; after this answer they are what the disk says.
         raft.is_initialized().await?;
         tokio::spawn(compact::run(raft.clone(), growth, entries, config.keep_entries));
-        let lease = Lease::new(config.election_timeout.1);
+        let lease = Lease::default();
+        let elections = Arc::new(Elections::new(config.node, raft.clone(), lease.clone(), disk, released));
+        tokio::spawn(elect::run(Arc::clone(&elections), Arc::clone(&transport)));
         let roles = watch_role::spawn(raft.metrics(), lease.clone());
         Ok(Self(Arc::new(Inner {
             node: config.node,
@@ -70,6 +80,8 @@ impl Seat {
             replica: shared,
             roles,
             lease,
+            elections,
+            courier: transfer::courier(transport),
             incoming: tokio::sync::Mutex::default(),
             lag_max: config.keep_entries,
             store: Mutex::new(Some(store)),
@@ -129,8 +141,14 @@ impl Seat {
     pub fn role(&self) -> Role {
         let mut role = self.0.roles.borrow().clone();
         // The watch follows a moment later when the process was stopped or starved; here the clock decides.
-        role.is_leader &= self.0.lease.holds();
+        role.is_leader &= self.0.lease.holds(role.term);
         role
+    }
+
+    /// The process of this node was found gone at that time: what it was promised as a leader is void, and another may be
+    /// elected at once. The time is that before it was looked for: a promise that came later was given to its successor.
+    pub fn leader_is_gone(&self, node: NodeId, at: Instant) {
+        self.0.elections.gone(node, at);
     }
 
     /// What this node is in the mesh, and every change of it. It ends when the seat is closed or has failed.

@@ -9,6 +9,7 @@
 
 mod error;
 mod open;
+mod pace;
 mod record;
 mod table;
 
@@ -19,6 +20,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use error::StoreError;
+pub(crate) use pace::Pace;
 pub(crate) use table::Table;
 
 /// How long an unhurried flush waits for company. Short, as until then a killed process loses what waits; long enough
@@ -36,14 +38,30 @@ struct Inner {
     file: File,
     directory: PathBuf,
     flush_waits: AtomicBool,
+    pace: Arc<Pace>,
+    /// Added to each flush, where a slow disk is wanted.
+    flush_delay: Duration,
 }
 
 impl Store {
-    /// Opens the database under `directory`, making both where they are missing.
+    /// As [`Self::open_slow`], on a disk as it is.
+    #[cfg(test)]
     pub(crate) async fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_slow(directory, Duration::ZERO).await
+    }
+
+    /// Opens the database under `directory`, making both where they are missing. Each flush takes so much longer than the disk
+    /// needs: to see what a slow one does.
+    pub(crate) async fn open_slow(directory: &Path, flush_delay: Duration) -> Result<Self, StoreError> {
         let (database, file) = open::open(directory).await?;
         let directory = directory.to_path_buf();
-        Ok(Self(Arc::new(Inner { database, file, directory, flush_waits: AtomicBool::new(false) })))
+        let (flush_waits, pace) = (AtomicBool::new(false), Arc::default());
+        Ok(Self(Arc::new(Inner { database, file, directory, flush_waits, pace, flush_delay })))
+    }
+
+    /// How long flushes take.
+    pub(crate) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.0.pace)
     }
 
     /// One named table.
@@ -56,7 +74,13 @@ impl Store {
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.0);
         // Both calls block for as long as the disk takes.
-        let flushed = tokio::task::spawn_blocking(move || inner.flush()).await;
+        let number = inner.pace.begin();
+        let flushed = tokio::task::spawn_blocking(move || {
+            let flushed = inner.flush();
+            inner.pace.end(number);
+            flushed
+        })
+        .await;
         flushed.unwrap_or_else(|lost| Err(StoreError::io(&self.0.directory, &lost)))
     }
 
@@ -83,6 +107,7 @@ async fn flush_later(store: Weak<Inner>) {
 impl Inner {
     fn flush(&self) -> Result<(), StoreError> {
         self.database.flush().map_err(|error| StoreError::sled(&self.directory, &error))?;
+        std::thread::sleep(self.flush_delay);
         self.file.sync_data().map_err(|error| StoreError::io(&self.directory, &error))
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 use skein_core::NodeId;
 
-/// Which of the three calls a message is. It travels beside the body, so that the link can bound and order them apart.
+/// Which of the calls a message is. It travels beside the body, so that the link can bound and order them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Call {
     /// New entries, or a heartbeat.
@@ -14,6 +14,12 @@ pub enum Call {
     Vote,
     /// A piece of a snapshot, for a seat that is too far behind.
     InstallSnapshot,
+    /// The leader is there.
+    Beat,
+    /// Would you vote for me?
+    Ask,
+    /// The leader asks to be followed by this seat.
+    TakeOver,
 }
 
 /// Carries calls to other seats.

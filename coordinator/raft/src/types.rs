@@ -18,6 +18,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = EmptyNode,
         SnapshotData = Cursor<Vec<u8>>,
+        AsyncRuntime = crate::clock::Runtime,
 );
 
 /// Entries of the core that share one entry of the log, in their order.

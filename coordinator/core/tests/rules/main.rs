@@ -7,6 +7,7 @@ mod choose;
 mod demand;
 mod dispatch;
 mod durable;
+mod election;
 mod health;
 mod liveness;
 mod mesh;

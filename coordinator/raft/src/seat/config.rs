@@ -6,13 +6,18 @@ use std::time::Duration;
 use openraft::{Config, SnapshotPolicy};
 use skein_core::NodeId;
 
-use super::SeatError;
-
 /// How large a piece of a snapshot is. It has [`PIECE_TIMEOUT`] to arrive.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// How long one piece of a snapshot may take, and the last one with it the writing of the whole to a slow card.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often openraft's leader sends an empty call, and how soon it tries again what got lost. Its own beats, which keep it
+/// in office, are apart from this.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// How long a peer that cannot be reached is left alone.
+pub(super) const RETRY: Duration = Duration::from_millis(100);
 
 /// How a seat is set up.
 #[derive(Clone, Debug)]
@@ -21,11 +26,8 @@ pub struct SeatConfig {
     pub directory: PathBuf,
     /// Who this is.
     pub node: NodeId,
-    /// How often a leader says that it is there. openraft looks at its timers every one and a half of these.
-    pub heartbeat: Duration,
-    /// A follower that hears no leader for the longer of these times stands for election after a further random time
-    /// between the two.
-    pub election_timeout: (Duration, Duration),
+    /// For tests with a slow disk: each flush takes so much longer.
+    pub flush_delay: Duration,
     /// The least log, in bytes, for which a snapshot is made. Where the last snapshot was larger, the log grows to its size.
     pub snapshot_bytes: u64,
     /// How many entries of the log before the snapshot are kept, so that a node a little behind needs no snapshot.
@@ -38,32 +40,29 @@ impl SeatConfig {
         Self {
             directory: directory.into(),
             node,
-            // An idle seat takes 0.2 % of a core (0.13 % at 150 ms, 0.03 % at 1 s), and three may be lost before
-            // anybody stands for election.
-            heartbeat: Duration::from_millis(100),
-            // A dead leader is replaced after 0.7 to 1.05 s. The disk's flush has to fit in, as openraft 0.9 sends no
-            // heartbeat while it waits for one.
-            election_timeout: (Duration::from_millis(250), Duration::from_millis(450)),
+            flush_delay: Duration::ZERO,
             // Read and applied within a tenth of a second at a start, and written by some ten thousand changes.
             snapshot_bytes: 4 * 1024 * 1024,
             keep_entries: 500,
         }
     }
 
-    pub(super) fn raft(&self) -> Result<Config, SeatError> {
-        let config = Config {
+    /// openraft's own elections are off, and its lease next to nothing: see [`skein_core::election`] and
+    /// [`crate::clock::Runtime`].
+    pub(super) fn raft() -> Config {
+        Config {
             cluster_name: "skein".into(),
-            heartbeat_interval: millis(self.heartbeat),
-            election_timeout_min: millis(self.election_timeout.0),
-            election_timeout_max: millis(self.election_timeout.1),
+            heartbeat_interval: millis(HEARTBEAT),
+            enable_elect: false,
+            election_timeout_min: 0,
+            election_timeout_max: 1,
             install_snapshot_timeout: millis(PIECE_TIMEOUT),
             snapshot_max_chunk_size: PIECE_BYTES,
             // Both are the business of `compact`.
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,
             ..Config::default()
-        };
-        config.validate().map_err(|error| SeatError::Config(error.to_string()))
+        }
     }
 }
 

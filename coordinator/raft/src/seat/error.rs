@@ -13,9 +13,6 @@ pub enum SeatError {
     /// The state directory.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Settings that contradict each other.
-    #[error("the coordinator's settings cannot be: {0}")]
-    Config(String),
     /// The seat belongs to a mesh.
     #[error("this node belongs to a mesh already; to found a new one, give it an empty state directory")]
     AlreadyMember,
@@ -70,6 +67,12 @@ pub enum ChangeError {
     /// As a voter it would count towards a majority that it cannot serve yet.
     #[error("node {0} has not caught up with the log yet")]
     Behind(NodeId),
+    /// Only a voter can lead.
+    #[error("node {0} is no voter of the coordinator")]
+    NoVoter(NodeId),
+    /// It was asked to lead and did not in time.
+    #[error("node {0} did not take over; this node leads on")]
+    NotTaken(NodeId),
     /// A mesh needs a voter.
     #[error("there must be at least one voter")]
     NoVoters,

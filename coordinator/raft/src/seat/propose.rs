@@ -9,7 +9,7 @@ use std::sync::Arc;
 use openraft::ServerState;
 use openraft::error::ClientWriteError;
 use skein_core::{Entry, NodeId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::ProposeError;
 use crate::codec;
@@ -43,6 +43,7 @@ pub(super) struct Proposals {
     /// Bounded by `room`: each that waits holds its bytes of it.
     queue: mpsc::UnboundedSender<Proposal>,
     room: Arc<Semaphore>,
+    gate: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -58,8 +59,14 @@ impl Proposals {
         let (queue, waiting) = mpsc::unbounded_channel();
         let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX));
         let metrics = raft.metrics();
-        tokio::spawn(Writer { raft, metrics, waiting, under_way, next: None }.run());
-        Self { queue, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)) }
+        let gate = Arc::new(Mutex::new(()));
+        tokio::spawn(Writer { raft, metrics, waiting, under_way, gate: Arc::clone(&gate), next: None }.run());
+        Self { queue, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)), gate }
+    }
+
+    /// Nothing more is written while this is held.
+    pub(super) async fn pause(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.gate).lock_owned().await
     }
 
     /// Commits entries in their order and gives their answers in the same.
@@ -111,6 +118,7 @@ struct Writer {
     metrics: watch::Receiver<Metrics>,
     waiting: mpsc::UnboundedReceiver<Proposal>,
     under_way: Arc<Semaphore>,
+    gate: Arc<Mutex<()>>,
     /// Taken out, and too large for the batch before.
     next: Option<Proposal>,
 }
@@ -121,6 +129,7 @@ impl Writer {
             let turn = self.turn().await;
             let (batch, asked) = self.gather(first);
             // Handed over here, one after the other, so that entries keep their order.
+            let _open = self.gate.lock().await;
             let handed = self.raft.client_write_ff(Batch(batch)).await;
             tokio::spawn(async move {
                 let _turn = turn;

@@ -5,7 +5,7 @@ use openraft::raft::AppendEntriesRequest;
 
 use super::{Seat, SeatError};
 use crate::codec;
-use crate::network::{Piece, PieceAnswer, Taken, is_in_order};
+use crate::network::{Ballot, Piece, PieceAnswer, Taken, is_in_order};
 use crate::transport::Call;
 use crate::types::{Types, Vote};
 
@@ -15,9 +15,20 @@ impl Seat {
         match call {
             Call::Append => self.receive_entries(body).await,
             Call::Vote => {
-                let request = codec::decode(body)?;
-                let answer = self.0.raft.vote(request).await.map_err(stopped)?;
-                Ok(codec::encode(&answer))
+                let Ballot { request, release } = codec::decode(body)?;
+                Ok(codec::encode(&self.0.elections.vote(request, release).await?))
+            }
+            Call::Beat => {
+                let beat = codec::decode(body)?;
+                Ok(codec::encode(&self.0.elections.with(|election, now| election.on_beat(now, beat))))
+            }
+            Call::Ask => {
+                let ask = codec::decode(body)?;
+                Ok(codec::encode(&self.0.elections.with(|election, now| election.on_ask(now, ask))))
+            }
+            Call::TakeOver => {
+                let release = codec::decode(body)?;
+                Ok(codec::encode(&self.0.elections.with(|election, now| election.take_over(now, release))))
             }
             Call::InstallSnapshot => {
                 let answer = self.receive_piece(codec::decode(body)?).await?;

@@ -1,62 +1,50 @@
 //! Turns openraft's metrics, which change with every tick, into a role that changes when something changes.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::Role;
 use crate::types::Metrics;
 
-/// Until when a leader may be sure of itself.
+/// Until when a leader may be sure of itself, as [`skein_core::election`] has it, and in which term.
 ///
-/// A leader that was cut off does not notice that another was elected; openraft 0.9 lets it lead for ever. But a majority
-/// that has answered it votes for nobody else for the longer election timeout, so for that long, and no longer, it is the
-/// only one.
-#[derive(Clone, Debug)]
-pub(super) struct Lease {
-    length: Duration,
-    until: Arc<Mutex<Until>>,
-}
+/// A leader that was cut off does not notice that another was elected; openraft 0.9 lets it lead for ever.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lease(Arc<Shared>);
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Until {
-    /// The only voter: nobody else can be elected.
-    Ever,
-    Then(Instant),
+#[derive(Debug, Default)]
+struct Shared {
+    until: Mutex<Option<(u64, Instant)>>,
+    renewed: Notify,
 }
 
 impl Lease {
-    pub(super) fn new(length: Duration) -> Self {
-        Self { length, until: Arc::new(Mutex::new(Until::Then(Instant::now()))) }
+    pub(super) fn holds(&self, term: u64) -> bool {
+        self.until().is_some_and(|(of, until)| of == term && Instant::now() < until)
     }
 
-    pub(super) fn holds(&self) -> bool {
-        match self.until() {
-            Until::Ever => true,
-            Until::Then(then) => Instant::now() < then,
+    pub(super) fn set(&self, until: Option<(u64, Instant)>) {
+        let before = std::mem::replace(&mut *self.lock(), until);
+        let held = |lease: Option<(u64, Instant)>| lease.filter(|(_, until)| Instant::now() < *until).map(|(of, _)| of);
+        if held(before) != held(until) {
+            self.0.renewed.notify_one();
         }
     }
 
-    fn until(&self) -> Until {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn until(&self) -> Option<(u64, Instant)> {
+        *self.lock()
     }
 
-    fn renew(&self, role: &Role, millis_since_quorum: Option<u64>) {
-        let now = Instant::now();
-        let until = match millis_since_quorum {
-            _ if role.voters.len() == 1 && role.voters.contains(&role.node) => Until::Ever,
-            Some(age) => Until::Then((now + self.length).checked_sub(Duration::from_millis(age)).unwrap_or(now)),
-            None => Until::Then(now),
-        };
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    fn lock(&self) -> MutexGuard<'_, Option<(u64, Instant)>> {
+        self.0.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when it no longer holds, or never.
+    /// Returns when it no longer holds.
     async fn expired(&self) {
-        match self.until() {
-            Until::Ever => std::future::pending().await,
-            Until::Then(then) => tokio::time::sleep_until(then.into()).await,
+        if let Some((_, until)) = self.until() {
+            tokio::time::sleep_until(until.into()).await;
         }
     }
 }
@@ -90,6 +78,7 @@ impl Observer {
             let goes_on = tokio::select! {
                 changed = self.metrics.changed() => changed.is_ok(),
                 () = self.lease.expired(), if leads => true,
+                () = self.lease.0.renewed.notified() => true,
             };
             if !goes_on {
                 return;
@@ -106,14 +95,13 @@ impl Observer {
     fn look(&mut self) -> Role {
         let metrics = self.metrics.borrow_and_update();
         let mut role = Role::of(&metrics);
-        self.lease.renew(&role, metrics.millis_since_quorum_ack);
         self.reign = match self.reign.take() {
             _ if !role.is_leader => None,
             Some(reign) if reign.term == role.term => Some(reign),
             _ => Some(Reign { term: role.term, from: role.last_log }),
         };
         let has_all = self.reign.as_ref().is_some_and(|reign| role.applied >= reign.from);
-        role.is_leader = has_all && self.lease.holds();
+        role.is_leader = has_all && self.lease.holds(role.term);
         role
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use skein_core::NodeId;
 use skein_core::command::{Command, Entry, Refusal};
@@ -96,6 +97,46 @@ async fn a_leader_that_is_cut_off_stops_leading_and_its_proposal_is_not_lost_sil
     let answer = within("an answer", stranded).await.unwrap();
     assert!(matches!(answer, Err(ProposeError::NotLeader { .. })), "{answer:?}");
     assert!(!old.read(|state| has(state, 60)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_hands_over_to_the_voter_that_it_is_told() {
+    let world = World::of(3).await;
+    for heir in [2, 3, 1] {
+        let leader = world.leader().await;
+        within("the transfer", leader.transfer(NodeId(heir))).await.unwrap();
+        let now = world.leader().await.role();
+        assert_eq!(now.node, NodeId(heir));
+        world.propose(join(50 + heir)).await;
+    }
+    let leader = world.leader().await;
+    assert_eq!(leader.transfer(NodeId(9)).await, Err(ChangeError::NoVoter(NodeId(9))));
+    assert!(matches!(world.seat(2).transfer(NodeId(3)).await, Err(ChangeError::NotLeader { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_heir_does_not_answer_leads_on() {
+    let world = World::of(3).await;
+    let leader = world.leader().await;
+    let node = leader.role().node;
+    let heir = (1..=3).map(NodeId).find(|heir| *heir != node).unwrap();
+    until(&leader, "all to have all", |role| role.matched.get(&heir).copied() == role.last_log).await;
+    world.cut(heir.0);
+    assert_eq!(within("an end", leader.transfer(heir)).await, Err(ChangeError::NotTaken(heir)));
+    world.propose(join(50)).await;
+    assert_eq!(world.leader().await.role().node, node);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_disks_cause_no_election() {
+    let mut world = World::with_slow_disks(Duration::from_millis(250));
+    world.grow(3).await;
+    let term = world.leader().await.role().term;
+    for node in 50..56 {
+        world.propose(join(node)).await;
+    }
+    let role = world.leader().await.role();
+    assert_eq!(role.term, term, "{role:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,13 +8,13 @@ async fn a_new_learner_catches_up_by_a_snapshot_of_several_pieces() {
     let mut world = World::with_short_logs();
     world.grow(1).await;
     let first = world.seat(1);
-    // Half a mebibyte of state: three pieces.
-    for node in 1000..1060 {
+    // A mebibyte of state; the last snapshot has at least half of it, which is more than one piece.
+    for node in 1000..1120 {
         world.propose(fat(node)).await;
     }
     first.add_learner(NodeId(2)).await.unwrap();
     let second = world.start(2).await;
-    until_state(&second, "the state", |state| has(state, 1000) && has(state, 1059)).await;
+    until_state(&second, "the state", |state| has(state, 1000) && has(state, 1119)).await;
     assert!(world.calls(2, "snapshot") >= 2, "the log alone would not have done");
     until(&second, "its place", Role::is_member).await;
 

@@ -20,6 +20,7 @@ pub(crate) struct World {
     hub: Arc<Hub>,
     directories: BTreeMap<u64, TempDir>,
     snapshot_bytes: Option<u64>,
+    flush_delay: Duration,
 }
 
 #[derive(Default)]
@@ -48,6 +49,9 @@ impl Transport for Wire {
             Call::Append => "append",
             Call::Vote => "vote",
             Call::InstallSnapshot => "snapshot",
+            Call::Beat => "beat",
+            Call::Ask => "ask",
+            Call::TakeOver => "take over",
         };
         *self.hub.calls.lock().unwrap().entry((to, name)).or_default() += 1;
         let seat = self.hub.seats.lock().unwrap().get(&to).cloned();
@@ -69,6 +73,11 @@ impl World {
         Self { snapshot_bytes: Some(2048), ..Self::default() }
     }
 
+    /// Nobody yet, on disks whose every flush takes so much longer.
+    pub(crate) fn with_slow_disks(flush_delay: Duration) -> Self {
+        Self { flush_delay, ..Self::default() }
+    }
+
     pub(crate) async fn grow(&mut self, count: u64) {
         let first = self.start(1).await;
         first.found().await.unwrap();
@@ -84,14 +93,20 @@ impl World {
 
     /// Opens a seat on its directory, new or old.
     pub(crate) async fn start(&mut self, node: u64) -> Seat {
-        let directory = self.directories.entry(node).or_insert_with(|| tempfile::tempdir().unwrap());
-        let seat = open(directory.path(), node, &self.hub, self.snapshot_bytes).await.unwrap();
+        self.directories.entry(node).or_insert_with(|| tempfile::tempdir().unwrap());
+        let seat = self.try_open(node).await.unwrap();
         self.hub.seats.lock().unwrap().insert(NodeId(node), seat.clone());
         seat
     }
 
     pub(crate) async fn try_open(&self, node: u64) -> Result<Seat, SeatError> {
-        open(self.directory(node), node, &self.hub, self.snapshot_bytes).await
+        let mut config = SeatConfig::new(self.directory(node), NodeId(node));
+        config.flush_delay = self.flush_delay;
+        if let Some(bytes) = self.snapshot_bytes {
+            config.snapshot_bytes = bytes;
+            config.keep_entries = 5;
+        }
+        Seat::open(config, Wire { hub: Arc::clone(&self.hub), from: NodeId(node) }).await
     }
 
     pub(crate) fn directory(&self, node: u64) -> &Path {
@@ -182,15 +197,6 @@ async fn any_change(seats: &[Seat]) {
     }
     // A change may have come between the look and the subscription: look again soon.
     let _ = tokio::time::timeout(Duration::from_millis(50), changes.join_next()).await;
-}
-
-async fn open(directory: &Path, node: u64, hub: &Arc<Hub>, snapshots: Option<u64>) -> Result<Seat, SeatError> {
-    let mut config = SeatConfig::new(directory, NodeId(node));
-    if let Some(bytes) = snapshots {
-        config.snapshot_bytes = bytes;
-        config.keep_entries = 5;
-    }
-    Seat::open(config, Wire { hub: Arc::clone(hub), from: NodeId(node) }).await
 }
 
 /// The files as they are now, without asking the seat that writes them.
