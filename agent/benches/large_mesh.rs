@@ -113,7 +113,7 @@ fn node(number: u64, size: Size) -> NodeSpec {
     };
     let profiles = vec![profile("cpu", 400_000 / parts), profile("gpu-0", 40_000 / parts)];
     let targets = vec!["tract".into(), "onnxruntime".into()];
-    let capability = Capability { offers, devices, targets, labels: [].into(), profiles };
+    let capability = Capability { offers, devices, targets, profiles, ..Capability::default() };
     let (name, address) = (format!("node-{number}"), "[::1]:1".into());
     NodeSpec { id: NodeId(number + 1), name, address, version: "1".into(), capability }
 }

@@ -3,21 +3,23 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
+use skein_core::{MeshId, NodeId};
 use skein_raft::{Seat, SeatConfig, SeatError};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use crate::api::handle::Api;
+use crate::api::handle::{Api, now};
 use crate::blobs::{BlobError, Blobs};
 use crate::config::Config;
 use crate::durable::Durable;
 use crate::durable::files::Files;
+use crate::contacts::Contacts;
 use crate::gateway::Gateway;
 use crate::gossip::{Gossip, GossipConfig, GossipError};
 use crate::identity::{Identity, IdentityError};
@@ -39,8 +41,10 @@ const KEEP_ALIVE_PARTS: u32 = 4;
 const NEWS_MAX: usize = 256;
 /// How often an agent says what it can do though nothing changed.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// How long the start waits for the disk to be measured.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(300);
 /// The coordinator's store in the state directory.
-const COORDINATOR_DIRECTORY: &str = "coordinator";
+pub const COORDINATOR_DIRECTORY: &str = "coordinator";
 /// How long saying goodbye may take.
 const GOODBYE_TIME_MAX: Duration = Duration::from_millis(300);
 /// The file in the state directory that says which mesh this node is in.
@@ -110,18 +114,24 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let (tell_gone, gone) = mpsc::channel(NEWS_MAX);
     let pool = Pool::new(endpoint.clone(), tell_gone, config.patience());
     let blobs = Blobs::open(config.state_dir.join("models"))?;
-    let spec = NodeSpec {
+    let flush_ms = measure_flush(&config.state_dir).await;
+    let mut spec = NodeSpec {
         id: node,
         name: config.name.clone(),
         address: advertised(&config, listen).to_string(),
         version: env!("CARGO_PKG_VERSION").into(),
         capability: inventory::capability(Path::new("/"), &config.labels, config.offer_max),
     };
+    spec.capability.flush_ms = flush_ms.get().copied();
     if !spec.within_bounds() {
         return Err(AgentError::OutOfBounds);
     }
-    let seat = open_seat(&config, node, pool.clone()).await?;
+    let contacts = Contacts::new(last_mesh(&config.state_dir), now());
+    let seat = open_seat(&config, node, pool.clone(), contacts.clone()).await?;
     expect_memory(&config.state_dir, &seat)?;
+    if let Some(mesh) = seat.read(|state| state.mesh) {
+        contacts.set_mesh(mesh);
+    }
     let (gossip, heard) = Gossip::start(GossipConfig {
         seed: identity.seed(),
         listen: config.gossip_listen,
@@ -135,7 +145,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let host = Host::new(worker_events);
     let gateway = Gateway::new(node, host.clone(), pool.clone());
     let trial = Arc::new(Semaphore::new(1));
-    let api = Api { node, seat: seat.clone(), pool: pool.clone(), blobs, trial };
+    let api = Api { node, seat: seat.clone(), pool: pool.clone(), contacts, blobs, trial };
     let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?);
     let sweeping = tokio::spawn(files.clone().sweep());
     let durable = Durable::new(api.clone(), gateway.clone(), files);
@@ -152,7 +162,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 
     let address_file = write_address(&config.state_dir, listen)?;
     tracing::info!(%node, name = config.name, %listen, gossip = ?gossip.listen_addresses(), "agent runs");
-    let runtime = Runtime::new(config, spec, api, gateway, durable, host, gossip);
+    let runtime = Runtime::new(config, spec, api, gateway, durable, host, gossip, flush_ms);
     let ended = tokio::select! {
         failed = runtime.run(Inputs { beats, gone, workers, heard }) => Err(AgentError::SeatFailed(failed)),
         stopped = told_to_stop() => stopped,
@@ -176,9 +186,28 @@ fn prepare_state_dir(path: &Path) -> Result<(), AgentError> {
     std::fs::remove_file(&probe).map_err(failed)
 }
 
-async fn open_seat(config: &Config, node: skein_core::NodeId, pool: Pool) -> Result<Seat, SeatError> {
+async fn open_seat(config: &Config, node: NodeId, pool: Pool, contacts: Contacts) -> Result<Seat, SeatError> {
     let seat = SeatConfig::new(config.state_dir.join(COORDINATOR_DIRECTORY), node);
-    Seat::open(seat, LinkTransport(pool)).await
+    Seat::open(seat, LinkTransport { pool, contacts }).await
+}
+
+/// The mesh that the node was in when it last ran. The seat's first messages leave before its log is read, and name it.
+fn last_mesh(state_dir: &Path) -> Option<MeshId> {
+    std::fs::read_to_string(state_dir.join(MESH_FILE)).ok()?.trim().parse().ok()
+}
+
+/// A first measurement of the disk, which a good disk gives at once. A slow one goes on beside the agent's start, and is told
+/// when it is known.
+async fn measure_flush(state_dir: &Path) -> Arc<OnceLock<u16>> {
+    let measured = Arc::new(OnceLock::new());
+    let (known, directory) = (measured.clone(), state_dir.to_owned());
+    let measuring = tokio::task::spawn_blocking(move || {
+        if let Some(step) = inventory::flush::measure(&directory) {
+            let _ = known.set(step);
+        }
+    });
+    let _ = timeout(FLUSH_PATIENCE, measuring).await;
+    measured
 }
 
 /// A voter that forgot its vote and log is worse than a lost one: Raft counts on what it acknowledged. A store that was emptied

@@ -9,17 +9,24 @@ use skein_core::explain::{Explanation, Forecast};
 use skein_core::health::{DeviceReport, Ending};
 use skein_core::model::ModelSpec;
 use skein_core::policy::PolicyName;
+use skein_core::seats::Rules;
 use skein_core::session::SessionSpec;
 use skein_core::worker::WorkerReport;
-use skein_core::{NodeId, Refusal, SessionId, StreamId, WorkerId};
+use skein_core::{Millis, NodeId, Refusal, SessionId, StreamId, WorkerId};
 use thiserror::Error;
 
+pub(crate) use coordinator::lost_words;
+pub(crate) use time::time;
+
+pub use answers::coordinator::{CoordinatorStatus, Member};
 pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelStatus};
 pub use answers::{NodeStatus, SeatStatus, SessionStatus, TaskStatus, WorkerEntry};
 
 mod answers;
+mod coordinator;
 pub mod handle;
 mod status;
+mod time;
 mod waiting;
 
 /// What can be asked of any agent.
@@ -27,6 +34,8 @@ mod waiting;
 pub enum Request {
     /// Every node of the mesh, who votes and leads, and the mesh's policy.
     NodeStatus,
+    /// Who votes, how each seat stands, and what changes next.
+    CoordinatorStatus,
     /// Every model.
     ModelList,
     /// Every open session, or one.
@@ -88,6 +97,17 @@ pub enum Change {
     },
     /// Sessions are ordered by this policy.
     PolicySet(PolicyName),
+    /// How many vote, and when one that is gone is replaced; what is not named stays as it is.
+    SeatsSet {
+        /// How many.
+        voters: Option<usize>,
+        /// After how long.
+        replace_after: Option<Millis>,
+    },
+    /// A node gives its vote up, where another can take it.
+    SeatEvict(NodeId),
+    /// It may vote again.
+    SeatAllow(NodeId),
     /// A model whose files the asked agent holds already.
     ModelAdd(ModelSpec),
     /// A session.
@@ -121,6 +141,8 @@ pub enum Change {
 pub enum Answer {
     /// To [`Request::NodeStatus`].
     Nodes(MeshStatus),
+    /// To [`Request::CoordinatorStatus`].
+    Coordinator(Box<CoordinatorStatus>),
     /// To [`Request::ModelList`].
     Models(Vec<ModelStatus>),
     /// To [`Request::SessionStatus`].
@@ -152,6 +174,15 @@ pub enum Answer {
     },
     /// To [`Change::PolicySet`].
     Policy(PolicyName),
+    /// To [`Change::SeatsSet`].
+    Seats(Rules),
+    /// To [`Change::SeatEvict`] and [`Change::SeatAllow`].
+    Seat {
+        /// Which node.
+        node: NodeId,
+        /// Whether it is to have no vote.
+        evicted: bool,
+    },
 }
 
 /// Why a request was not done. It travels, so its texts are made where they arise.

@@ -14,6 +14,7 @@ use output::Output;
 
 mod agent;
 mod amounts;
+mod coordinator;
 mod demo;
 mod events;
 mod explain;
@@ -66,6 +67,9 @@ enum Command {
     /// Show the nodes of the mesh, and take them out of placement
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Show the coordinator's seats and move them: who votes, who leads
+    #[command(subcommand)]
+    Coordinator(coordinator::CoordinatorCommand),
     /// Add and list models
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -137,6 +141,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Agent(arguments) => agent::run(*arguments).await,
         Command::Node(command) => node::run(&common, command).await,
+        Command::Coordinator(command) => coordinator::run(&common, command).await,
         Command::Model(command) => model::run(&common, command).await,
         Command::Session(command) => session::run(&common, command).await,
         Command::Plan(claim) => plan::run(&common, *claim).await,

@@ -8,6 +8,10 @@ use skein_core::capability::{Capability, Device, DeviceKind, Heat, TEXT_BYTES_MA
 use skein_targets::TargetKind;
 
 use crate::config::OfferMax;
+pub use power::power;
+
+pub mod flush;
+mod power;
 
 /// What is left to the system and the agent: a tenth of the memory, as devices promise workers what is theirs alone.
 const MEMORY_KEPT_PARTS: u64 = 10;
@@ -32,6 +36,9 @@ pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: Off
         targets: TargetKind::ALL.iter().map(|target| target.name().to_owned()).collect(),
         labels: labels.clone(),
         profiles: Vec::new(),
+        power: power(root),
+        // Measured on the state directory, which is not the machine's to tell.
+        flush_ms: None,
     }
 }
 

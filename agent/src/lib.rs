@@ -4,7 +4,7 @@
 //!
 //! - [`agent`] puts one together; [`runtime`] is its loop: gather, decide, act; [`server`] answers who connects;
 //! - [`identity`], [`config`], [`inventory`]: who this device is, how it is set, what it has;
-//! - [`gossip`] (libp2p), [`link`] (QUIC), [`frame`] (the envelope of messages), [`seat`] (Raft over the link);
+//! - [`gossip`] (libp2p), [`link`] (QUIC), [`frame`] (the envelope of messages), [`seat`] (Raft over the link), [`contacts`] (who answers);
 //! - [`api`]: control; [`gateway`] and [`worker`]: tasks; [`blobs`]: model files;
 //! - [`client`], [`cli`], [`demo`]: the other end.
 
@@ -14,6 +14,7 @@ pub mod blobs;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod contacts;
 pub mod demo;
 pub mod durable;
 pub mod frame;

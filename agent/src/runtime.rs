@@ -5,6 +5,7 @@
 //! comes back as news.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
@@ -16,13 +17,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::agent::MESH_FILE;
-use crate::api::handle::Api;
+use crate::api::handle::{Api, now as epoch_now};
 use crate::api::{Change, Request};
 use crate::config::Config;
 use crate::durable::Durable;
 use crate::gateway::Gateway;
 use crate::gossip::{Announcement, Gossip};
 use crate::link::{Beat, Word};
+use crate::seat::moved_words;
 use crate::worker::host::{Host, STOPPED};
 use lead::{Lead, Settled};
 
@@ -65,6 +67,8 @@ pub struct Runtime {
     tested: mpsc::UnboundedReceiver<devices::Tested>,
     teller: tell::Teller,
     measured: measured::Measured,
+    /// How fast the disk is, once that is measured.
+    flush_ms: Arc<OnceLock<u16>>,
     lead: Option<Lead>,
     /// Nodes whose process is known to be gone, and since when: most often the leader before this one.
     gone: BTreeMap<NodeId, Millis>,
@@ -88,6 +92,7 @@ impl Runtime {
         durable: Durable,
         host: Host,
         gossip: Gossip,
+        flush_ms: Arc<OnceLock<u16>>,
     ) -> Self {
         let (settle, settled) = mpsc::unbounded_channel();
         let (test, tested) = mpsc::unbounded_channel();
@@ -110,6 +115,7 @@ impl Runtime {
             tested,
             teller,
             measured: measured::Measured::default(),
+            flush_ms,
             lead: None,
             gone: BTreeMap::new(),
             settle,
@@ -185,6 +191,7 @@ impl Runtime {
         }
         self.tend_devices(now);
         let role = self.api.seat.role();
+        self.api.contacts.note_leader(role.leader.is_some(), epoch_now());
         self.lead(now, &role);
         self.keeper.keep(&role);
         self.announce(&role);
@@ -199,9 +206,9 @@ impl Runtime {
         }
         self.mesh = mesh;
         let path = self.config.state_dir.join(MESH_FILE);
-        if let Some(mesh) = mesh
-            && let Err(error) = std::fs::write(&path, format!("{mesh}\n"))
-        {
+        let Some(mesh) = mesh else { return };
+        self.api.contacts.set_mesh(mesh);
+        if let Err(error) = std::fs::write(&path, format!("{mesh}\n")) {
             tracing::warn!("cannot write {}: {error}", path.display());
         }
     }
@@ -302,13 +309,29 @@ impl Runtime {
             return;
         }
         if announcement.mesh != mesh {
+            self.on_stranger(&announcement);
             return;
+        }
+        if let Some((term, leader)) = announcement.leader {
+            self.api.contacts.hear_leader(term, leader);
         }
         if let Ok(address) = announcement.spec.address.parse() {
             self.api.pool.set_address(announcement.spec.id, address);
         }
         if let Some(lead) = &mut self.lead {
             lead.hear(announcement.spec);
+        }
+    }
+
+    /// A node of another mesh. Where it was one of this mesh, this mesh may have been recovered there: a learner is called by
+    /// nobody then, and learns it only so.
+    fn on_stranger(&mut self, announcement: &Announcement) {
+        let node = announcement.spec.id;
+        let is_member = self.api.seat.read(|state| state.nodes.contains_key(&node));
+        if let Some(mesh) = announcement.mesh.filter(|_| is_member)
+            && self.api.contacts.note_moved(node, mesh)
+        {
+            tracing::warn!(%node, "if this mesh has no leader: {}", moved_words(&announcement.spec.name, mesh));
         }
     }
 
@@ -338,7 +361,7 @@ impl Runtime {
             state.mesh.is_some() && state.nodes.get(&self.spec.id).is_some_and(|node| node.spec != self.spec)
         });
         let due = self.restated.is_none_or(|last| last.elapsed() >= RESTATE_EVERY);
-        if !differs || !due || role.leader.is_none() {
+        if !differs || !due || self.api.leader(role).is_none() {
             return;
         }
         self.restated = Some(Instant::now());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, Incoming};
+use skein_core::MeshId;
 use skein_core::model::Blob;
 use skein_raft::Call;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,6 +20,7 @@ use crate::gossip::Gossip;
 use crate::link::{
     Beat, Endpoint, HelloAnswer, LinkError, ModelPut, Open, Stream, peer_node, receive_beats, send_message,
 };
+use crate::seat::RaftRefusal;
 use crate::worker::host::Host;
 
 /// Connections at once: every node of a large mesh and many clients. Beyond it a newcomer is refused at once.
@@ -108,7 +110,7 @@ impl Server {
             Open::Blob(digest) => self.api.blobs.send(digest, stream).await,
             Open::Durable(open) => durable::serve_client(&self.durable, stream, open).await,
             Open::TaskFile(blob) => self.task_file(connection, stream, blob).await,
-            Open::Raft(call) => self.raft(stream, call, &first.payload).await,
+            Open::Raft(call, mesh) => self.raft(stream, call, mesh, &first.payload).await,
             Open::Tasks(open) => serve_client(&self.gateway, &self.api.seat, connection, stream, open).await,
             Open::Worker(open) => serve_worker(&self.host, stream, open).await,
         }
@@ -169,11 +171,23 @@ impl Server {
         reply(stream, &answer, Bytes::new()).await
     }
 
-    async fn raft(&self, stream: Stream, call: Call, body: &[u8]) -> Result<(), LinkError> {
-        match self.api.seat.receive(call, body).await {
-            Ok(answer) => reply(stream, &Ok::<(), String>(()), answer.into()).await,
-            Err(error) => reply(stream, &Err::<(), String>(error.to_string()), Bytes::new()).await,
+    async fn raft(&self, stream: Stream, call: Call, mesh: Option<MeshId>, body: &[u8]) -> Result<(), LinkError> {
+        if let Some(refusal) = self.other_mesh(mesh) {
+            return reply(stream, &Err::<(), RaftRefusal>(refusal), Bytes::new()).await;
         }
+        match self.api.seat.receive(call, body).await {
+            Ok(answer) => reply(stream, &Ok::<(), RaftRefusal>(()), answer.into()).await,
+            Err(error) => reply(stream, &Err::<(), _>(RaftRefusal::Failed(error.to_string())), Bytes::new()).await,
+        }
+    }
+
+    /// A seat may not know its mesh yet while it reads its log, and is let in all the same: or no mesh could start again after a
+    /// power cut. Not so in a mesh that was recovered: there every seat begins from a snapshot, which names it.
+    fn other_mesh(&self, theirs: Option<MeshId>) -> Option<RaftRefusal> {
+        let mesh = self.api.contacts.mesh()?;
+        let from = self.api.seat.read(|state| state.seats.recoveries.iter().map(|past| past.from).collect::<Vec<_>>());
+        let is_ours = theirs.map_or(from.is_empty(), |theirs| theirs == mesh);
+        (!is_ours).then_some(RaftRefusal::OtherMesh { mesh, from })
     }
 }
 

@@ -58,9 +58,9 @@ fn opens() -> Vec<Open> {
     let blob = Blob { digest: Digest([7; 32]), size: 1 << 40 };
     vec![
         Open::Blob(Digest([0; 32])),
-        Open::Raft(Call::Append),
-        Open::Raft(Call::Vote),
-        Open::Raft(Call::InstallSnapshot),
+        Open::Raft(Call::Append, None),
+        Open::Raft(Call::Vote, None),
+        Open::Raft(Call::InstallSnapshot, None),
         Open::Worker(WorkerOpen { worker: WorkerId(99) }),
         Open::Tasks(TasksOpen { session: SessionId(9), stream: StreamId(1), ordered: true, first: Sequence(u64::MAX) }),
         Open::ModelPut(ModelPut { name: "x".into(), manifest: String::new(), file: blob, labels: None }),

@@ -15,6 +15,8 @@ use skein_core::worker::{Duty, WorkerStatus};
 use skein_core::{MeshId, Millis, NodeId, Resources, SessionId, StreamId, WorkerId};
 use skein_targets::TensorSpec;
 
+pub(super) mod coordinator;
+
 /// A model that was taken in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelAdded {

@@ -7,16 +7,18 @@ use bytes::Bytes;
 use skein_core::explain;
 use skein_core::health::Author;
 use skein_core::model::{Blob, ModelSpec, is_name};
+use skein_core::seats::Rules;
 use skein_core::session::SessionSpec;
 use skein_core::state::Node;
 use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
-use skein_raft::{ProposeError, Seat};
+use skein_raft::{ProposeError, Role, Seat};
 use skein_targets::Manifest;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{Answer, ApiError, Change, ModelAdded, Request, status};
 use crate::blobs::Blobs;
+use crate::contacts::Contacts;
 use crate::link::{ModelPut, Open, Pool, Stream, ask};
 use crate::worker::check::check;
 use crate::worker::protocol::Load;
@@ -41,6 +43,8 @@ pub struct Api {
     pub pool: Pool,
     /// Model files.
     pub blobs: Blobs,
+    /// Who answers, beside the log.
+    pub contacts: Contacts,
     /// One trial run of a model at a time: each takes the memory of a worker.
     pub trial: Arc<Semaphore>,
 }
@@ -51,6 +55,7 @@ impl Api {
         let role = self.seat.role();
         match request {
             Request::NodeStatus => Ok(Answer::Nodes(self.seat.read(|state| status::mesh(state, self.node, &role)))),
+            Request::CoordinatorStatus => Ok(Answer::Coordinator(Box::new(self.coordinator_status(passed_on).await))),
             Request::ModelList => Ok(Answer::Models(self.seat.read(status::models))),
             Request::SessionStatus(None) => {
                 Ok(Answer::Sessions(self.seat.read(|state| status::sessions(state, now()))))
@@ -92,13 +97,10 @@ impl Api {
     /// Has a change committed by whoever leads, for as long as [`CHANGE_TIME_MAX`].
     async fn change(&self, change: Change) -> Result<Answer, ApiError> {
         let deadline = Instant::now() + CHANGE_TIME_MAX;
-        let mut last = ApiError::Unavailable(
-            "the mesh has no leader now: more than half of its voters must be up; `skein node status` shows them"
-                .into(),
-        );
+        let mut last = ApiError::Unavailable("the mesh has no leader now".into());
         while Instant::now() < deadline {
             let role = self.seat.role();
-            let answer = match role.leader {
+            let answer = match self.leader(&role) {
                 Some(leader) if leader == self.node => self.lead(change.clone()).await,
                 Some(leader) => self.pass_on(leader, change.clone()).await,
                 None => Err(last.clone()),
@@ -109,7 +111,13 @@ impl Api {
             }
             sleep(LEADER_WAIT).await;
         }
-        Err(last)
+        Err(self.without_quorum(last).await)
+    }
+
+    /// Who leads: as the seat knows it, or by gossip where that tells of a later term or the seat knows of nobody.
+    pub fn leader(&self, role: &Role) -> Option<NodeId> {
+        let heard = |term| self.contacts.heard_leader(term);
+        heard(role.term + 1).or(role.leader).or_else(|| heard(role.term))
     }
 
     async fn pass_on(&self, leader: NodeId, change: Change) -> Result<Answer, ApiError> {
@@ -134,6 +142,7 @@ impl Api {
 
     /// Commits a change, if this agent leads.
     async fn lead(&self, change: Change) -> Result<Answer, ApiError> {
+        let change = self.check_seats(change)?;
         let events = propose(&self.seat, command(change.clone())).await?;
         let answer = events.iter().find_map(|event| match event {
             Event::SessionCreated(id) => Some(Answer::Created(*id)),
@@ -141,11 +150,16 @@ impl Api {
             Event::Blocked { node, device, .. } => Some(blocked(*node, device.clone(), true)),
             Event::Unblocked { node, device } => Some(blocked(*node, device.clone(), false)),
             Event::PolicySet(policy) => Some(Answer::Policy(*policy)),
+            Event::SeatsSet(rules) => Some(Answer::Seats(*rules)),
             Event::ModelAdded(model) => Some(added(model.clone(), false)),
             Event::ModelKnown(model) => Some(added(model.clone(), true)),
             _ => None,
         });
-        Ok(answer.unwrap_or(Answer::Done))
+        Ok(answer.unwrap_or(match change {
+            Change::SeatEvict(node) => Answer::Seat { node, evicted: true },
+            Change::SeatAllow(node) => Answer::Seat { node, evicted: false },
+            _ => Answer::Done,
+        }))
     }
 
     /// The leader has committed; this agent's replica follows within a heartbeat. It is only a courtesy to wait: a
@@ -234,6 +248,14 @@ fn command(change: Change) -> Command {
         }
         Change::Unblock { node, device } => Command::Unblock { node, device },
         Change::PolicySet(policy) => Command::PolicySet(policy),
+        Change::SeatsSet { voters, replace_after } => {
+            let usual = Rules::default();
+            let (voters, replace_after) =
+                (voters.unwrap_or(usual.voters), replace_after.unwrap_or(usual.replace_after));
+            Command::SeatsSet(Rules { voters, replace_after })
+        }
+        Change::SeatEvict(node) => Command::SeatEvict(node),
+        Change::SeatAllow(node) => Command::SeatAllow(node),
         Change::ModelAdd(spec) => Command::ModelAdd(spec),
         Change::SessionCreate(spec) => Command::SessionCreate(spec),
         Change::SessionEnd(id) => Command::SessionEnd(id),
@@ -257,6 +279,8 @@ fn is_shown(state: &State, answer: &Answer) -> bool {
             state.nodes.get(node).is_some_and(|node| is_blocked(node, device.as_deref()) == *blocked)
         }
         Answer::Policy(policy) => state.policy == *policy,
+        Answer::Seats(rules) => state.seats.rules == *rules,
+        Answer::Seat { node, evicted } => state.seats.evicted.contains(node) == *evicted,
         Answer::Created(id) => state.sessions.contains_key(id),
         Answer::Ended(id) => !state.sessions.contains_key(id),
         Answer::Model(added) => state.models.contains_key(&added.model),

@@ -55,7 +55,7 @@ fn device(state: &State, node: &Node, device: &Device) -> DeviceStatus {
     }
 }
 
-fn seat(id: NodeId, role: &Role) -> SeatStatus {
+pub(super) fn seat(id: NodeId, role: &Role) -> SeatStatus {
     if role.leader == Some(id) {
         SeatStatus::Leader
     } else if role.voters.contains(&id) {

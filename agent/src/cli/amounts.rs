@@ -1,9 +1,11 @@
 //! Vectors of resources and points in time as people read them.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use skein_core::resources::Dimension;
 use skein_core::{Millis, Resources};
+
+pub(crate) use crate::api::time;
 
 /// Every dimension of which there is some, with its unit.
 pub(crate) fn resources(amounts: &Resources) -> String {
@@ -25,17 +27,6 @@ pub(crate) fn resources(amounts: &Resources) -> String {
     if texts.is_empty() { "nothing".into() } else { texts.join(", ") }
 }
 
-/// A point in time, counted from the Unix epoch.
-pub(crate) fn time(at: Millis) -> String {
-    match UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).filter(|_| at.0 < YEAR_10000_MS) {
-        Some(time) => humantime::format_rfc3339_millis(time).to_string(),
-        None => "no set time".into(),
-    }
-}
-
-/// The calendar that is printed has four digits for the year.
-const YEAR_10000_MS: u64 = 253_402_300_800_000;
-
 /// A length of time.
 pub(crate) fn length(length: Millis) -> String {
     humantime::format_duration(Duration::from_millis(length.0)).to_string()
@@ -54,12 +45,5 @@ mod tests {
         amounts.named.insert("camera".into(), 2);
         assert_eq!(resources(&amounts), "500m cpu, 256 MiB, 250m gpu, 2 GiB GPU memory, 2 camera");
         assert_eq!(resources(&Resources::default()), "nothing");
-    }
-
-    #[test]
-    fn every_number_is_a_time_or_none() {
-        assert_eq!(time(Millis(1_795_478_400_000)), "2026-11-24T00:00:00.000Z");
-        assert_eq!(time(Millis(YEAR_10000_MS - 1)), "9999-12-31T23:59:59.999Z");
-        assert_eq!(time(Millis(u64::MAX)), "no set time");
     }
 }

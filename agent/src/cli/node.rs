@@ -15,7 +15,7 @@ use crate::cli::output::Show;
 use crate::cli::session::claim::millis;
 use crate::cli::{Common, find};
 
-pub(crate) use show::heat;
+pub(crate) use show::{heat, seat};
 
 mod show;
 #[cfg(test)]

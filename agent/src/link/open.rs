@@ -20,8 +20,9 @@ pub enum Open {
     ModelPut(ModelPut),
     /// Send me this file: answered by its size or nothing, then its bytes.
     Blob(Digest),
-    /// A Raft message as payload; answered by one `Result<(), String>` with the Raft answer as payload.
-    Raft(Call),
+    /// A Raft message as payload, and the mesh it speaks for, where the sender knows it; answered by one
+    /// `Result<(), RaftRefusal>` with the Raft answer as payload.
+    Raft(Call, Option<MeshId>),
     /// A client's stream of tasks to a session, at this gateway.
     Tasks(TasksOpen),
     /// A client's stream of durable tasks.
@@ -37,7 +38,7 @@ impl Open {
     /// How urgent what follows is.
     pub fn urgency(&self) -> Urgency {
         match self {
-            Self::Hello(_) | Self::Api(_) | Self::Raft(_) => Urgency::Control,
+            Self::Hello(_) | Self::Api(_) | Self::Raft(..) => Urgency::Control,
             Self::Tasks(_) | Self::Durable(_) | Self::Worker(_) => Urgency::Tasks,
             Self::ModelPut(_) | Self::Blob(_) | Self::TaskFile(_) => Urgency::Bulk,
         }

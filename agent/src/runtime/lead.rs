@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use skein_core::adapt::{Adapt, Usage};
-use skein_core::capability::{Capability, Heat, NodeSpec};
+use skein_core::capability::{Capability, Heat, NodeSpec, Power};
 use skein_core::demand::{Demand, Pending};
 use skein_core::durable::keep;
 use skein_core::liveness::{Liveness, Patience};
 use skein_core::plan::{CHANGES_MAX, Planner};
-use skein_core::seats::{SeatChange, next_change};
+use skein_core::seats::{Proposal, SeatChange, next_change};
 use skein_core::{Command, MeshId, Millis, NodeId, State, health, plan};
 use skein_raft::{Role, Seat};
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::api::handle::{Api, now as epoch_now, propose};
 use crate::link::Word;
+use crate::seat::look_at_seats;
 
 mod log;
 
@@ -218,14 +219,15 @@ fn next_news(state: &State, heard: &mut BTreeMap<NodeId, NodeSpec>) -> Option<No
 }
 
 /// Whether gossip says something of a node that the state does not hold. What changes all the time, how hot and how fast it
-/// is, the node states by itself: gossip may be older than that.
+/// is, and what it lives on, the node states by itself: gossip may be older than that.
 fn is_news(known: &NodeSpec, heard: &NodeSpec) -> bool {
     let lasting = |spec: &NodeSpec| {
         let mut devices = spec.capability.devices.clone();
         for device in &mut devices {
             device.heat = Heat::Cool;
         }
-        let capability = Capability { devices, profiles: Vec::new(), ..spec.capability.clone() };
+        let power = Power::Unknown;
+        let capability = Capability { devices, profiles: Vec::new(), power, flush_ms: None, ..spec.capability.clone() };
         NodeSpec { capability, ..spec.clone() }
     };
     known != heard && lasting(known) != lasting(heard)
@@ -234,9 +236,19 @@ fn is_news(known: &NodeSpec, heard: &NodeSpec) -> bool {
 /// A change of voters that a leader died over is ended before another begins.
 fn next_seat_change(seat: &Seat, role: &Role) -> Option<SeatChange> {
     if role.changing {
-        return Some(SeatChange::SetVoters(role.voters.clone()));
+        return Some(SeatChange::SetVoters(role.goal.clone()));
     }
-    seat.read(|state| next_change(state, &role.voters, &role.learners))
+    let Proposal { change, why } = look_at_seats(seat, role, epoch_now(), next_change)?;
+    match &change {
+        SeatChange::AddLearner(node) => tracing::debug!(%node, "a node gets a replica of the log"),
+        SeatChange::SetVoters(voters) => {
+            let names = |of: Vec<&NodeId>| of.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let (come, go) =
+                (names(voters.difference(&role.voters).collect()), names(role.voters.difference(voters).collect()));
+            tracing::info!(come, go, "the voters change: {why}");
+        }
+    }
+    Some(change)
 }
 
 async fn carry_out(seat: Seat, command: Command, settle: mpsc::UnboundedSender<Settled>) {
@@ -251,7 +263,6 @@ async fn carry_out(seat: Seat, command: Command, settle: mpsc::UnboundedSender<S
 }
 
 async fn change_seats(seat: Seat, change: SeatChange, settle: mpsc::UnboundedSender<Settled>) {
-    tracing::debug!(?change, "the seats change");
     let changing = async {
         match change {
             SeatChange::AddLearner(node) => seat.add_learner(node).await,

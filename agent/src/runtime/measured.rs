@@ -1,4 +1,5 @@
-//! What this node measures of itself and states anew: how fast models run here, and how hot it is.
+//! What this node measures of itself and states anew: how fast models run here, how hot it is, and what
+//! makes it a good or a poor voter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -123,6 +124,8 @@ impl Runtime {
         for device in &mut self.spec.capability.devices {
             device.heat = heat;
         }
+        self.spec.capability.power = inventory::power(Path::new("/"));
+        self.spec.capability.flush_ms = self.flush_ms.get().copied();
     }
 
     /// Before anything was measured since the start, what was measured before it holds.

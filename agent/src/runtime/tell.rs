@@ -44,7 +44,7 @@ impl Teller {
     /// Tells the leader, if it is another node and can be reached.
     pub(super) fn tell(&self, word: Word) {
         let role = self.api.seat.role();
-        let Some(leader) = role.leader.filter(|leader| *leader != self.api.node) else { return };
+        let Some(leader) = self.api.leader(&role).filter(|leader| *leader != self.api.node) else { return };
         let (pool, node) = (self.api.pool.clone(), self.api.node);
         tokio::spawn(async move {
             if let Ok(Ok(connection)) = timeout(TELL_TIME_MAX, pool.connection(leader)).await {

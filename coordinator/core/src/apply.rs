@@ -16,6 +16,7 @@ mod durable;
 mod health;
 mod nodes;
 mod planned;
+mod seats;
 mod sessions;
 mod workers;
 
@@ -42,6 +43,10 @@ fn change(state: &mut State, entry: &Entry) -> Result<Vec<Event>, Refusal> {
             state.policy = *policy;
             Ok(vec![Event::PolicySet(*policy)])
         }
+        Command::SeatsSet(rules) => seats::set(state, *rules),
+        Command::SeatEvict(node) => seats::evict(state, *node),
+        Command::SeatAllow(node) => seats::allow(state, *node),
+        Command::Recover { mesh, by } => seats::recover(state, at, *mesh, *by),
         Command::NodeJoin(spec) => nodes::join(state, at, spec),
         Command::NodeDown(node) => nodes::down(state, at, *node),
         Command::NodeUp(node) => nodes::up(state, at, *node),

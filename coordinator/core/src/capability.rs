@@ -18,6 +18,9 @@ pub const TEXT_BYTES_MAX: usize = 128;
 pub const LABELS_MAX: usize = 32;
 /// The most measured profiles one node may state: every model that a small node ever ran, with room.
 pub const PROFILES_MAX: usize = 128;
+/// The steps in which the time of a flush is stated, in milliseconds: coarse, so that it is stated anew only where it matters. A
+/// good disk stays below the first, a poor card takes the last.
+pub const FLUSH_STEPS_MS: [u16; 6] = [1, 4, 16, 64, 256, 1024];
 
 /// The kind of a device, which decides what targets can run on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,6 +45,19 @@ pub enum Heat {
     Warm,
     /// It is at its limit and slows down.
     Hot,
+}
+
+/// What a node lives on, as far as it can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// From the wall, or a battery that is being fed.
+    Mains,
+    /// From a battery alone.
+    Battery,
+    /// Its system says nothing of it, as most boards do not.
+    #[default]
+    Unknown,
 }
 
 /// One unit of compute on a node.
@@ -86,6 +102,13 @@ pub struct Capability {
     pub labels: BTreeMap<String, String>,
     /// How fast models ran here.
     pub profiles: Vec<Profile>,
+    /// What it lives on.
+    #[serde(default)]
+    pub power: Power,
+    /// How long its disk takes to make a record safe, in one of [`FLUSH_STEPS_MS`]: it stays below that. None where it was
+    /// not measured.
+    #[serde(default)]
+    pub flush_ms: Option<u16>,
 }
 
 impl Profile {
@@ -145,5 +168,6 @@ impl NodeSpec {
             && capability.labels.iter().all(|(key, value)| short(key) && short(value))
             && capability.profiles.len() <= PROFILES_MAX
             && capability.profiles.iter().all(Profile::within_bounds)
+            && capability.flush_ms.is_none_or(|step| FLUSH_STEPS_MS.contains(&step))
     }
 }

@@ -13,6 +13,7 @@ use crate::model::{ModelQuery, ModelSpec};
 use crate::plan::Plan;
 use crate::policy::PolicyName;
 use crate::resources::Resources;
+use crate::seats::{REPLACE_AFTER_MAX, REPLACE_AFTER_MIN, Rules};
 use crate::session::SessionSpec;
 use crate::time::Millis;
 use crate::worker::WorkerReport;
@@ -85,6 +86,20 @@ pub enum Command {
     },
     /// Sessions are ordered by this policy, and new ones that name none are placed by it.
     PolicySet(PolicyName),
+    /// How many vote, and when one that is gone is replaced.
+    SeatsSet(Rules),
+    /// A node gives its vote up, and gets none until it is allowed again.
+    SeatEvict(NodeId),
+    /// It may vote again.
+    SeatAllow(NodeId),
+    /// The mesh goes on from the replica of one node, as another mesh: most of its voters were given up. Nobody proposes this:
+    /// it is applied to the replica of a node that does not run.
+    Recover {
+        /// Its name from now on.
+        mesh: MeshId,
+        /// Whose replica.
+        by: NodeId,
+    },
     /// A model to serve; the files are already on the node that proposes it.
     ModelAdd(ModelSpec),
     /// A claim on the mesh.
@@ -147,6 +162,10 @@ pub enum Refusal {
     },
     /// It is not blocked.
     NotBlocked(NodeId),
+    /// A number of voters, or a time, that cannot be.
+    BadRules(Rules),
+    /// It was not evicted.
+    NotEvicted(NodeId),
     /// The device is not at the point where this could be.
     WrongPhase,
     /// A name that is none.
@@ -187,6 +206,15 @@ impl fmt::Display for Refusal {
             }
             Self::NotBlocked(node) => {
                 write!(f, "it is not blocked on node {node}; `skein node status` shows what is")
+            }
+            Self::BadRules(Rules { voters, replace_after }) => write!(
+                f,
+                "{voters} voters, replaced after {replace_after}, cannot be: there may be 3 or 5, replaced after {} s to {} days",
+                REPLACE_AFTER_MIN.0 / 1_000,
+                REPLACE_AFTER_MAX.0 / 86_400_000
+            ),
+            Self::NotEvicted(node) => {
+                write!(f, "node {node} was not evicted; `skein coordinator status` shows who was")
             }
             Self::WrongPhase => f.write_str("the device is not at the point where this could be said of it"),
             Self::NoNode(node) => {

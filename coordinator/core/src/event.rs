@@ -10,6 +10,7 @@ use crate::model::ModelRef;
 use crate::plan::Change;
 use crate::policy::PolicyName;
 use crate::resources::Resources;
+use crate::seats::Rules;
 use crate::time::Millis;
 use crate::worker::{Why, WorkerStatus};
 
@@ -31,6 +32,21 @@ pub enum Event {
     Founded(MeshId),
     /// Sessions are ordered by this policy from now on.
     PolicySet(PolicyName),
+    /// So many vote from now on, and one that is gone is replaced after so long.
+    SeatsSet(Rules),
+    /// A node gives its vote up.
+    SeatEvicted(NodeId),
+    /// It may vote again.
+    SeatAllowed(NodeId),
+    /// The mesh goes on from one node's replica, without most of its voters.
+    Recovered {
+        /// What it was called before; none where it was not founded yet.
+        from: Option<MeshId>,
+        /// What it is called now.
+        mesh: MeshId,
+        /// Whose replica.
+        by: NodeId,
+    },
     /// A node joined, or stated itself anew.
     NodeJoined(NodeId),
     /// The leader no longer hears it; its workers left the plan.

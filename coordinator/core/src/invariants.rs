@@ -9,6 +9,7 @@ use crate::durable::{BYTES_MAX, TASKS_MAX};
 use crate::health::Ending;
 use crate::ids::WorkerId;
 use crate::plan::feasible;
+use crate::seats::RECOVERIES_MAX;
 use crate::session::Hold;
 use crate::state::{HISTORY_MAX, Node, State};
 use crate::worker::{Duty, Worker};
@@ -22,6 +23,7 @@ pub fn violations(state: &State) -> Vec<String> {
     nothing_kept_is_shared(state, &mut found);
     events_are_numbered(state, &mut found);
     durable_tasks_are_accounted_for(state, &mut found);
+    seats_are_agreed(state, &mut found);
     if !state.index().agrees_with(&state.nodes, &state.workers) {
         found.push("the index says something else than the nodes and workers it follows from".into());
     }
@@ -148,6 +150,15 @@ fn durable_tasks_are_accounted_for(state: &State, found: &mut Vec<String>) {
     if size.tasks > TASKS_MAX || size.bytes > BYTES_MAX || !state.durable.is_consistent() {
         found.push(format!("durable tasks are out of bounds, or miscounted: {size:?}"));
     }
+}
+
+fn seats_are_agreed(state: &State, found: &mut Vec<String>) {
+    let seats = &state.seats;
+    if !seats.rules.within_bounds() || seats.recoveries.len() > RECOVERIES_MAX {
+        found.push(format!("the seats are out of bounds: {seats:?}"));
+    }
+    let strangers = seats.evicted.iter().filter(|node| !state.nodes.contains_key(node));
+    found.extend(strangers.map(|node| format!("node {node} is evicted, and never joined")));
 }
 
 fn events_are_numbered(state: &State, found: &mut Vec<String>) {

@@ -13,6 +13,7 @@ use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
 use crate::model::{ModelQuery, ModelRef, ModelSpec};
 use crate::policy::PolicyName;
 use crate::resources::Resources;
+use crate::seats::Agreed;
 use crate::session::Session;
 use crate::time::Millis;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ pub struct State {
     pub mesh: Option<MeshId>,
     /// The rules by which sessions are ordered, and those of a session that names none.
     pub policy: PolicyName,
+    /// What was agreed on about who votes.
+    pub seats: Agreed,
     /// Everyone who joined.
     pub nodes: BTreeMap<NodeId, Node>,
     /// Every model version, newest last within its name.

@@ -17,12 +17,14 @@ mod clock;
 pub mod codec;
 mod log;
 mod network;
+mod recover;
 mod replica;
 mod seat;
 mod store;
 mod transport;
 mod types;
 
+pub use recover::{About, RecoverError, Remains};
 pub use seat::{ChangeError, ProposeError, Role, Seat, SeatConfig, SeatError};
 pub use store::StoreError;
 pub use transport::{Call, Transport, TransportError};

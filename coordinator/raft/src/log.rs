@@ -102,6 +102,29 @@ impl Log {
         Ok(LogState { last_purged_log_id, last_log_id: last.or(last_purged_log_id) })
     }
 
+    /// Every entry that is still there.
+    pub(crate) fn all(&self) -> Result<Vec<LogEntry>, StoreError> {
+        self.entries.read(.., usize::MAX)
+    }
+
+    /// Up to where this seat knew the log to be committed.
+    pub(crate) fn committed(&self) -> Result<Option<LogId>, StoreError> {
+        Ok(self.meta.get::<Option<LogId>>(meta::COMMITTED)?.flatten())
+    }
+
+    /// What this seat voted for last.
+    pub(crate) fn vote(&self) -> Result<Vote, StoreError> {
+        Ok(self.meta.get(meta::VOTE)?.unwrap_or_default())
+    }
+
+    /// Puts an empty log in the place of this one, as if everything up to `id` had been purged. Nothing of it counts before it is
+    /// flushed; a crash half way leaves a snapshot that is ahead of the log, and the next start drops the log.
+    pub(crate) fn begin_after(&self, id: &LogId, vote: &Vote) -> Result<(), StoreError> {
+        self.meta.put(meta::VOTE, vote)?;
+        self.meta.put(meta::COMMITTED, &Some(*id))?;
+        self.purge_to(id)
+    }
+
     /// From the end backwards, so that a crash half way leaves no hole.
     fn truncate_from(&self, index: u64) -> Result<(), StoreError> {
         for key in self.entries.0.keys(index..).rev() {

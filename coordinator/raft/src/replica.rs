@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
-use skein_core::State;
+use skein_core::{Entry, Refusal, State};
 use tokio::sync::watch;
 
 use self::snapshots::Snapshots;
@@ -16,7 +16,7 @@ use crate::codec;
 use crate::log::Growth;
 use crate::store::{Store, StoreError};
 use crate::types::{
-    Answers, LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing,
+    Answers, Batch, LogEntry, LogId, Membership, Snapshot, SnapshotMeta, StorageError, Types, reading, writing,
 };
 
 /// The state and how far the log has been applied to it, always changed together.
@@ -82,6 +82,47 @@ impl Replica {
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
+
+    /// The last entry that the state holds, and who votes and learns by its account.
+    pub(crate) fn applied(&self) -> (Option<LogId>, Membership) {
+        let copy = self.shared.copy();
+        (copy.applied, copy.membership.clone())
+    }
+
+    /// Applies entries of the log, those that the state holds already aside. For a replica that nobody runs.
+    pub(crate) fn catch_up(&self, entries: Vec<LogEntry>) -> Result<(), LogId> {
+        let mut copy = self.shared.copy_mut();
+        let applied = copy.applied;
+        for entry in entries.into_iter().filter(|entry| applied < Some(entry.log_id)) {
+            let _answer = copy.apply(entry)?;
+        }
+        Ok(())
+    }
+
+    /// Applies one more entry and writes the whole down as a snapshot, under another membership. For a replica that nobody runs.
+    pub(crate) async fn go_on(&self, id: LogId, last: Entry, membership: Membership) -> Result<(), GoOnError> {
+        let (meta, data) = {
+            let mut copy = self.shared.copy_mut();
+            let last = LogEntry { log_id: id, payload: EntryPayload::Normal(Batch(vec![last])) };
+            let answers = copy.apply(last).map_err(GoOnError::Panicked)?;
+            answers.0.into_iter().try_for_each(|answer| answer.map(drop)).map_err(GoOnError::Refused)?;
+            copy.membership = membership.clone();
+            let snapshot_id = format!("{}-{}", id.leader_id.term, id.index);
+            (
+                SnapshotMeta { last_log_id: Some(id), last_membership: membership, snapshot_id },
+                codec::encode(&copy.state),
+            )
+        };
+        self.snapshots.save(&meta, &data, self.growth.uncovered()).await.map_err(GoOnError::Store)
+    }
+}
+
+/// Why a replica does not go on.
+#[derive(Debug)]
+pub(crate) enum GoOnError {
+    Panicked(LogId),
+    Refused(Refusal),
+    Store(StoreError),
 }
 
 impl Copy {

@@ -1,6 +1,7 @@
 //! Events in words: what, and why.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use skein_core::event::Event;
 use skein_core::plan::Change;
@@ -17,6 +18,9 @@ pub(super) fn of(event: &Event, names: &Names) -> (String, Option<String>) {
     match event {
         Event::Founded(mesh) => plain(format!("mesh {mesh} is founded")),
         Event::PolicySet(policy) => plain(format!("the mesh's policy is {policy}")),
+        Event::SeatsSet(_) | Event::SeatEvicted(_) | Event::SeatAllowed(_) | Event::Recovered { .. } => {
+            seats(event, names)
+        }
         Event::NodeJoined(node) => plain(format!("{} joined, or stated itself anew", node_words(node))),
         Event::NodeDown(node) => {
             (format!("{} is down", node_words(node)), Some("the leader no longer hears it".into()))
@@ -43,6 +47,24 @@ pub(super) fn of(event: &Event, names: &Names) -> (String, Option<String>) {
         }
         Event::StreamOpened { .. } | Event::StreamMoved { .. } | Event::StreamClosed { .. } => stream(event, names),
         _ => worker(event),
+    }
+}
+
+fn seats(event: &Event, names: &Names) -> (String, Option<String>) {
+    let asked = Some("an operator asked for it".into());
+    match event {
+        Event::SeatsSet(rules) => {
+            let after = humantime::format_duration(Duration::from_millis(rules.replace_after.0));
+            (format!("{} nodes should vote; one that is gone is replaced after {after}", rules.voters), asked)
+        }
+        Event::SeatEvicted(node) => (format!("{} is to have no vote", place(*node, None, names)), asked),
+        Event::SeatAllowed(node) => (format!("{} may vote again", place(*node, None, names)), asked),
+        Event::Recovered { from, mesh, by } => {
+            let from = from.map_or_else(|| "a mesh without a name".into(), |from| format!("mesh {from}"));
+            let by = place(*by, None, names);
+            (format!("{from} goes on as mesh {mesh}, from the replica of {by}"), Some("most voters were lost".into()))
+        }
+        _ => (format!("{event:?}"), None),
     }
 }
 

@@ -18,7 +18,7 @@ impl Show for MeshStatus {
         };
         let leader = match self.nodes.iter().find(|node| Some(node.node) == self.leader) {
             Some(node) => format!("led by {} (term {})", node.name, self.term),
-            None => "without a leader now: more than half of the voters must be up".into(),
+            None => "without a leader now; `skein coordinator status` shows which voters are missing".into(),
         };
         let headings = ["NAME", "NODE", "ADDRESS", "STATE", "SEAT", "WORKERS", "CPU", "MEMORY", "LABELS", "VERSION"];
         let nodes = table(headings, self.nodes.iter().map(row).collect());
@@ -72,7 +72,7 @@ fn blocked(block: &Block, has_work: bool) -> &'static str {
     }
 }
 
-fn seat(seat: SeatStatus) -> &'static str {
+pub(crate) fn seat(seat: SeatStatus) -> &'static str {
     match seat {
         SeatStatus::Leader => "leader",
         SeatStatus::Voter => "voter",

@@ -9,6 +9,7 @@ use crate::event::Numbered;
 use crate::ids::{MeshId, NodeId, SessionId, WorkerId};
 use crate::model::{ModelRef, ModelSpec};
 use crate::policy::PolicyName;
+use crate::seats::Agreed;
 use crate::session::Session;
 use crate::state::index::Index;
 use crate::state::{Node, State};
@@ -19,6 +20,9 @@ use crate::worker::Worker;
 pub(super) struct Stored {
     mesh: Option<MeshId>,
     policy: PolicyName,
+    /// Missing from what was stored before seats had rules.
+    #[serde(default)]
+    seats: Agreed,
     nodes: BTreeMap<NodeId, Node>,
     models: BTreeMap<ModelRef, ModelSpec>,
     sessions: BTreeMap<SessionId, Session>,
@@ -33,22 +37,12 @@ pub(super) struct Stored {
 impl From<Stored> for State {
     fn from(stored: Stored) -> Self {
         let index = Index::of(&stored.nodes, &stored.workers);
-        let Stored {
-            mesh,
-            policy,
-            nodes,
-            models,
-            sessions,
-            workers,
-            durable,
-            last_session,
-            last_worker,
-            last_event,
-            history,
-        } = stored;
+        let Stored { mesh, policy, seats, nodes, models, sessions, workers, durable, .. } = stored;
+        let Stored { last_session, last_worker, last_event, history, .. } = stored;
         Self {
             mesh,
             policy,
+            seats,
             nodes,
             models,
             sessions,

@@ -12,6 +12,7 @@ use skein_core::model::{Blob, Digest, ModelQuery, ModelRef, is_name};
 use skein_core::plan::{CHANGES_MAX, Change, Placement, Plan, Planner};
 use skein_core::policy::{POLICIES, PolicyName};
 use skein_core::resources::AMOUNT_MAX;
+use skein_core::seats::Rules;
 use skein_core::session::{Failure, Hold, SessionSpec};
 use skein_core::worker::{Why, WorkerReport, WorkerStatus};
 use skein_core::{
@@ -73,7 +74,7 @@ fn a_node_spec() -> impl Strategy<Value = NodeSpec> {
     let profiles = prop::collection::vec(profile, 0..3);
     (a_node(), "[a-z]{0,5}", resources(), devices, targets, profiles).prop_map(
         |(id, name, offers, devices, targets, profiles)| {
-            let capability = Capability { offers, devices, targets, labels: [].into(), profiles };
+            let capability = Capability { offers, devices, targets, profiles, ..Capability::default() };
             NodeSpec { id, name, address: String::new(), version: String::new(), capability }
         },
     )
@@ -172,10 +173,21 @@ fn of_sessions() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn of_seats() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        (0..7_usize, any::<u32>())
+            .prop_map(|(voters, after)| { Command::SeatsSet(Rules { voters, replace_after: Millis(after.into()) }) }),
+        a_node().prop_map(Command::SeatEvict),
+        a_node().prop_map(Command::SeatAllow),
+        (any::<u64>(), a_node()).prop_map(|(mesh, by)| Command::Recover { mesh: MeshId(mesh), by }),
+    ]
+}
+
 fn a_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         1 => any::<u64>().prop_map(|mesh| Command::Found { mesh: MeshId(mesh) }),
         1 => a_policy().prop_map(Command::PolicySet),
+        2 => of_seats(),
         6 => a_node_spec().prop_map(Command::NodeJoin),
         2 => a_node().prop_map(Command::NodeDown),
         2 => a_node().prop_map(Command::NodeUp),

@@ -22,8 +22,10 @@ pub struct Role {
     /// Who votes.
     pub voters: BTreeSet<NodeId>,
     /// Whether a change of voters is half done. A leader that died in the middle leaves it so, and the next one ends it by
-    /// setting the voters again.
+    /// setting the voters to its goal.
     pub changing: bool,
+    /// Who votes once the change that is half done is over; the voters where none is.
+    pub goal: BTreeSet<NodeId>,
     /// Who has a copy and no vote.
     pub learners: BTreeSet<NodeId>,
     /// The index of the last entry in its log.
@@ -55,6 +57,7 @@ impl Role {
             is_leader: metrics.running_state.is_ok() && is_elected,
             voters: membership.voter_ids().map(NodeId).collect(),
             changing: membership.get_joint_config().len() > 1,
+            goal: membership.get_joint_config().last().into_iter().flatten().copied().map(NodeId).collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
             last_log: metrics.last_log_index,
             applied: metrics.last_applied.map(|id| id.index),

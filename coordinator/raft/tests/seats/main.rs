@@ -5,5 +5,6 @@
 mod disk;
 mod garbage;
 mod mesh;
+mod recover;
 mod snapshot;
 mod world;

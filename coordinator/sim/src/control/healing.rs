@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use skein_core::health::Phase;
-use skein_core::seats::next_change;
+use skein_core::seats::REPLACE_AFTER;
 use skein_core::session::Session;
 use skein_core::supervise::WorkerEvent;
 use skein_core::worker::{Duty, WorkerStatus};
@@ -51,19 +51,25 @@ impl World {
         let dies = |event: &WorkerEvent| matches!(event, WorkerEvent::Exited { reason } if reason == DIED);
         self.queue.retain(|_, happening| !matches!(happening, Happening::Process { event, .. } if dies(event)));
         let ids: Vec<NodeId> = self.machines.keys().copied().collect();
+        // A mesh of three or more voters can do without one of them, and has to replace it where it can.
+        let mut spare_voters = usize::from(self.voters.len() >= 3);
         for id in ids {
-            let may_stay_away = !self.voters.contains(&id);
+            let votes = self.voters.contains(&id);
             let now = self.now;
-            let stays_away = may_stay_away && self.chance.percent(30);
+            let stays_away = (!votes || spare_voters > 0) && self.chance.percent(30);
+            spare_voters -= usize::from(stays_away && votes);
             let Some(machine) = self.machines.get_mut(&id) else { continue };
             machine.is_cut_off = false;
             if stays_away {
                 machine.die();
-                self.chance.count("node_lost_for_good");
+                self.chance.count(if votes { "voter_lost_for_good" } else { "node_lost_for_good" });
             } else if !machine.is_alive {
                 machine.start(now);
             }
             self.drive_machine(id);
+            if stays_away && self.leader() == Some(id) {
+                self.depose();
+            }
         }
         self.after(Millis(0), Happening::Elect);
     }
@@ -155,16 +161,26 @@ impl World {
         }
     }
 
-    /// Three voters, where there ever were three nodes to choose from; else one.
+    /// As many voters as the mesh is set to have, where there are nodes for them; and none of them gone or evicted where another
+    /// could take its place.
     fn seats_are_wrong(&self, found: &mut Vec<String>) {
-        let mut able: BTreeSet<NodeId> = up(&self.state).collect();
-        able.extend(&self.voters);
-        let wanted = if able.len() >= 3 { 3 } else { 1 };
-        if self.voters.len() != wanted || next_change(&self.state, &self.voters, &self.learners).is_some() {
-            found.push(format!("voters are {:?}, learners {:?}", self.voters, self.learners));
+        let seats = &self.state.seats;
+        let candidates = up(&self.state).filter(|node| !self.voters.contains(node) && !seats.evicted.contains(node));
+        let candidates: Vec<NodeId> = candidates.collect();
+        let able = (self.voters.len() + candidates.len()).min(seats.rules.voters);
+        let wanted = if able.is_multiple_of(2) { able - 1 } else { able };
+        let is_up = |voter: &NodeId| self.state.nodes.get(voter).is_some_and(|node| node.up);
+        let must_go = self.voters.iter().filter(|voter| !is_up(voter) || seats.evicted.contains(voter));
+        let must_go: Vec<&NodeId> = must_go.collect();
+        let stays = !must_go.is_empty() && !candidates.is_empty();
+        if self.voters.len() != wanted || stays || self.next_seat_change().is_some() {
+            found.push(format!(
+                "voters are {:?}, learners {:?}; {must_go:?} should go, {candidates:?} could come",
+                self.voters, self.learners
+            ));
         }
     }
 }
 
-// A node that fell silent must be declared down long before the time is up.
-const _: () = assert!(PATIENCE.down_after_max.0 * 10 < HEALED_WITHIN.0);
+// A node that fell silent must be declared down, and replaced, long before the time is up.
+const _: () = assert!(PATIENCE.down_after_max.0 * 10 < HEALED_WITHIN.0 && REPLACE_AFTER.0 * 3 < HEALED_WITHIN.0);

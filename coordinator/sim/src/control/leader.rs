@@ -19,7 +19,7 @@ const GAPS_KNOWN: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Lead {
-    node: NodeId,
+    pub(super) node: NodeId,
     liveness: Liveness,
     /// When each node was heard in this term: the simulator's own account, to check the other.
     heard: BTreeMap<NodeId, Heard>,

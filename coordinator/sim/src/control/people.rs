@@ -23,8 +23,9 @@ impl World {
             42..45 => self.say("asked_session_unfit", |chance| Command::SessionCreate(nonsense::unfit(chance, nodes))),
             45..63 => self.end_session(),
             63..70 => self.say("asked_policy_set", |chance| Command::PolicySet(session::policy(chance))),
-            70..84 => self.block(),
-            _ => self.unblock(),
+            70..80 => self.block(),
+            80..93 => self.unblock(),
+            _ => self.ask_about_seats(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Machines of several kinds, and how they change while they run.
 
-use skein_core::capability::{Capability, Device, DeviceKind, Heat, NodeSpec, Profile};
+use skein_core::capability::{Capability, Device, DeviceKind, FLUSH_STEPS_MS, Heat, NodeSpec, Power, Profile};
 use skein_core::model::ModelRef;
 use skein_core::{NodeId, Resources};
 
@@ -8,6 +8,8 @@ use super::{MODELS, NAMED};
 use crate::chance::Chance;
 
 const GIB: u64 = 1 << 30;
+const POWERS: [Power; 3] = [Power::Mains, Power::Battery, Power::Unknown];
+const ZONES: [&str; 3] = ["hall", "yard", "field"];
 const HEATS: [Heat; 3] = [Heat::Cool, Heat::Warm, Heat::Hot];
 
 pub(in crate::control) fn spec(chance: &mut Chance, id: NodeId) -> NodeSpec {
@@ -19,10 +21,21 @@ pub(in crate::control) fn spec(chance: &mut Chance, id: NodeId) -> NodeSpec {
     };
     let mut spec =
         NodeSpec { id, name: format!("node-{}", id.0), address: "[::1]:1".into(), version: "1".into(), capability };
+    seat(chance, &mut spec.capability);
     if chance.percent(60) {
         measure(chance, &mut spec.capability);
     }
     spec
+}
+
+/// What makes it a better or a worse voter. Some sites have no zones.
+fn seat(chance: &mut Chance, capability: &mut Capability) {
+    capability.power = chance.pick(POWERS).unwrap_or_default();
+    capability.flush_ms = chance.percent(90).then(|| chance.pick(FLUSH_STEPS_MS)).flatten();
+    if chance.percent(70) {
+        let zone = chance.pick(ZONES).unwrap_or_default();
+        capability.labels.insert("zone".into(), zone.into());
+    }
 }
 
 /// Like a Raspberry Pi, with some sticks in it.
@@ -119,6 +132,10 @@ pub(in crate::control) fn change(chance: &mut Chance, capability: &mut Capabilit
         7 => {
             measure(chance, capability);
             "node_measured_anew"
+        }
+        8 => {
+            capability.power = chance.pick(POWERS).unwrap_or_default();
+            "node_power_changed"
         }
         _ => {
             let heat = chance.pick(HEATS).unwrap_or_default();

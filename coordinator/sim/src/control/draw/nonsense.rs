@@ -4,6 +4,7 @@ use skein_core::capability::{LABELS_MAX, NodeSpec, PROFILES_MAX, Profile, TEXT_B
 use skein_core::health::{Author, Ending};
 use skein_core::model::{FILE_BYTES_MAX, MANIFEST_BYTES_MAX, ModelQuery, ModelRef, ModelSpec};
 use skein_core::resources::{AMOUNT_MAX, NAMED_MAX};
+use skein_core::seats::Rules;
 use skein_core::session::{GRACE_MAX, Hold, PRIORITY_MAX, SHARE_MAX, SessionSpec, WORKERS_MAX};
 use skein_core::{Command, MeshId, Millis, NodeId, Resources, SessionId};
 
@@ -13,7 +14,7 @@ use crate::chance::Chance;
 pub(in crate::control) fn command(chance: &mut Chance, nodes: u64) -> Command {
     let node = NodeId(if chance.percent(80) { 1 + chance.number(0..nodes) } else { NOWHERE });
     let device: String = chance.pick(DEVICES).unwrap_or_default().into();
-    match chance.number(0..17) {
+    match chance.number(0..19) {
         0 => Command::Found { mesh: MeshId(chance.number(0..9)) },
         1 | 2 => Command::NodeJoin(bad_node(chance, node)),
         3 => Command::NodeDown(node),
@@ -31,6 +32,8 @@ pub(in crate::control) fn command(chance: &mut Chance, nodes: u64) -> Command {
         }
         14 => Command::SessionWant { session: SessionId(NOWHERE), workers: u32::MAX },
         15 => Command::SessionReserve { session: SessionId(chance.number(0..9)), reserved: huge() },
+        16 => Command::SeatsSet(Rules { voters: chance.index(7), replace_after: Millis(chance.number(0..900)) }),
+        17 => Command::SeatAllow(node),
         _ => Command::SessionCreate(SessionSpec { fixed: WORKERS_MAX, ..session::spec(chance, nodes) }),
     }
 }
