@@ -45,7 +45,6 @@ struct Inner {
 
 impl Store {
     /// As [`Self::open_slow`], on a disk as it is.
-    #[cfg(test)]
     pub(crate) async fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_slow(directory, Duration::ZERO).await
     }
