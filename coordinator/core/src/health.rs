@@ -143,6 +143,8 @@ pub(crate) const REST_MAX: Millis = Millis(REST.0 << REST_DOUBLINGS_MAX);
 /// The first change that time calls for; the leader's.
 pub fn next_command(state: &State, now: Millis) -> Option<Command> {
     ailing(state).find_map(|(node, device, health)| match &health.phase {
+        // Whoever blocked it may be at work on it: it is tested when it may serve again.
+        Phase::Quarantined { .. } | Phase::Testing { .. } if is_blocked(state, node, health) => None,
         Phase::Quarantined { until, .. } if until.has_come(now, REST_MAX) => {
             Some(Command::DeviceTest { node, device: device.clone() })
         }
@@ -158,12 +160,18 @@ pub fn next_command(state: &State, now: Millis) -> Option<Command> {
 
 /// When [`next_command`] may have something though nothing else changed.
 pub fn wake_at(state: &State) -> Option<Millis> {
-    let due = ailing(state).filter_map(|(_, _, health)| match &health.phase {
+    let due = ailing(state).filter_map(|(node, _, health)| match &health.phase {
+        Phase::Quarantined { .. } | Phase::Testing { .. } if is_blocked(state, node, health) => None,
         Phase::Quarantined { until, .. } | Phase::Probation { until } => Some(*until),
         Phase::Testing { since, .. } => Some(*since + TEST_TIME_MAX),
         Phase::Sound => None,
     });
     due.min()
+}
+
+/// Whether somebody took the device, or its node, out of placement.
+fn is_blocked(state: &State, node: NodeId, health: &DeviceHealth) -> bool {
+    health.block.is_some() || state.nodes.get(&node).is_some_and(|node| node.block.is_some())
 }
 
 /// Devices of nodes that are up and have something to note: a node that is down is not asked to test.

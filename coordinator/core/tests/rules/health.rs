@@ -1,7 +1,7 @@
 //! A device that fails, rests, is tested, and is trusted again: the leader's part and its node's.
 
 use skein_core::dispatch::TaskId;
-use skein_core::health::{self, DeviceReport, FAULTS_MAX, Phase};
+use skein_core::health::{self, Author, DeviceReport, Ending, FAULTS_MAX, Phase};
 use skein_core::testing::{Action, Bench, REPORTS_MAX};
 use skein_core::{Command, Millis, NodeId, Sequence, StreamId};
 
@@ -241,4 +241,19 @@ fn a_node_that_is_down_is_not_asked() {
     node.mesh.wait(60_000);
     assert_eq!(health::next_command(&node.mesh.state, node.mesh.now), None);
     assert_eq!(health::wake_at(&node.mesh.state), None);
+}
+
+#[test]
+fn a_device_that_somebody_blocked_is_tested_only_when_it_may_serve_again() {
+    let mut node = Node::new();
+    (0..FAULTS_MAX).for_each(|_| node.fail());
+    node.report();
+    let (by, reason, ending) = (Author::Operator, "a new fan".into(), Ending::AtOnce);
+    node.mesh.apply(Command::Block { node: A, device: None, by, reason, ending });
+    node.mesh.wait(1_000_000);
+    assert_eq!(health::next_command(&node.mesh.state, node.mesh.now), None);
+    assert_eq!(health::wake_at(&node.mesh.state), None);
+    node.mesh.apply(Command::Unblock { node: A, device: None });
+    let test = Command::DeviceTest { node: A, device: "cpu".into() };
+    assert_eq!(health::next_command(&node.mesh.state, node.mesh.now), Some(test));
 }
