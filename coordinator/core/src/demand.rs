@@ -47,6 +47,7 @@ pub struct Demand {
 struct Word {
     at: Millis,
     tasks: u64,
+    running: u64,
 }
 
 /// In which direction a session's wish differs from what it has, since when, and by how much at least.
@@ -66,7 +67,7 @@ impl Demand {
         if tasks == 0 {
             self.words.remove(&key);
         } else if self.words.len() < WORDS_MAX || self.words.contains_key(&key) {
-            self.words.insert(key, Word { at: now, tasks });
+            self.words.insert(key, Word { at: now, tasks, running: pending.running });
         }
     }
 
@@ -78,7 +79,7 @@ impl Demand {
         let mut due = None;
         for (id, session) in sharing {
             let before = self.trends.get(id).copied();
-            let trend = follow(before, now, session.target(), self.wish(*id, session));
+            let trend = follow(before, now, session.target(), self.wish(state, *id, session));
             match trend {
                 Some(trend) => drop(self.trends.insert(*id, trend)),
                 None => drop(self.trends.remove(id)),
@@ -105,11 +106,19 @@ impl Demand {
         self.trends.retain(|session, _| state.sessions.contains_key(session));
     }
 
-    /// How many workers its pending tasks could keep busy, as far as that can make a difference to what it gets.
-    fn wish(&self, id: SessionId, session: &Session) -> u32 {
+    /// How many workers its pending tasks could keep busy, as far as that can make a difference to what it gets. Those that
+    /// have a long task in hand are busy with that alone: none of them is one too many, and what waits for them waits long.
+    fn wish(&self, state: &State, id: SessionId, session: &Session) -> u32 {
         let words = self.words.range((id, NodeId(0))..=(id, NodeId(u64::MAX)));
-        let tasks = words.fold(0_u64, |sum, (_, word)| sum.saturating_add(word.tasks));
-        let workers = u32::try_from(tasks.div_ceil(TASKS_PER_WORKER)).unwrap_or(u32::MAX);
+        let sum = |(tasks, running): (u64, u64), word: &Word| {
+            (tasks.saturating_add(word.tasks), running.saturating_add(word.running))
+        };
+        let (tasks, running) = words.fold((0, 0), |counts, (_, word)| sum(counts, word));
+        let mut serving = state.workers_of(id).filter(|(_, worker)| worker.serves());
+        let are_long = serving.any(|(_, worker)| worker.at_stake > Millis(0));
+        let could = if are_long { tasks } else { tasks.div_ceil(TASKS_PER_WORKER) };
+        let busy = running.min(u64::from(state.index().serving(id)));
+        let workers = u32::try_from(could.max(busy)).unwrap_or(u32::MAX);
         workers.min(session.workers_max()).max(session.spec.fixed)
     }
 }

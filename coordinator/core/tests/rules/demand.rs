@@ -2,7 +2,8 @@
 
 use skein_core::demand::{Demand, Pending};
 use skein_core::session::SessionSpec;
-use skein_core::{Command, Millis, SessionId};
+use skein_core::worker::WorkerReport;
+use skein_core::{Command, Millis, SessionId, WorkerId};
 
 use crate::mesh::{A, B, Mesh, session};
 
@@ -194,4 +195,26 @@ fn a_new_leader_takes_nothing_away_before_the_gateways_had_time_to_speak() {
     assert_eq!(leader.look(), None);
     leader.now.0 += 1;
     assert_eq!(leader.look(), Some(0));
+}
+
+#[test]
+fn workers_with_a_long_task_in_hand_are_not_one_too_many() {
+    let mut leader = Leader::new();
+    leader.mesh.apply(Command::SessionWant { session: leader.session, workers: 4 });
+    leader.mesh.plan();
+    let report = WorkerReport::AtStake(Millis(8_000));
+    leader.mesh.apply(Command::WorkerReport { node: A, worker: WorkerId(1), report });
+    for _ in 0..60 {
+        leader.hear(A, 0, 4);
+        assert_eq!(leader.look(), None);
+        leader.now.0 += 250;
+    }
+    for _ in 0..4 {
+        leader.hear(A, 2, 4);
+        leader.now.0 += 100;
+        if let Some(more) = leader.look() {
+            return assert_eq!(more, 6, "what waits for a long task waits long");
+        }
+    }
+    panic!("two tasks wait, and nobody asks for a worker");
 }
