@@ -43,8 +43,8 @@ const RESTATE_EVERY: Duration = Duration::from_secs(1);
 pub struct Inputs {
     /// Heartbeats of other nodes, and what goes with them.
     pub beats: mpsc::Receiver<Beat>,
-    /// Nodes whose process is known to be gone.
-    pub gone: mpsc::Receiver<NodeId>,
+    /// Nodes whose process is known to be gone, and since when at the latest.
+    pub gone: mpsc::Receiver<(NodeId, Instant)>,
     /// What happens to this node's worker processes.
     pub workers: mpsc::UnboundedReceiver<(WorkerId, WorkerEvent)>,
     /// Gossip.
@@ -155,7 +155,7 @@ impl Runtime {
                     if let Some(failure) = roles.borrow_and_update().failure.clone() { return failure; }
                 }
                 Some(beat) = inputs.beats.recv() => self.on_beat(beat),
-                Some(node) = inputs.gone.recv() => self.on_gone(node),
+                Some((node, since)) = inputs.gone.recv() => self.on_gone(node, since),
                 Some((worker, event)) = inputs.workers.recv() => self.on_worker(worker, event),
                 Some(announcement) = inputs.heard.recv() => self.on_heard(announcement),
                 Some(settled) = self.settled.recv() => self.on_settled(settled),
@@ -274,8 +274,9 @@ impl Runtime {
         }
     }
 
-    fn on_gone(&mut self, node: NodeId) {
+    fn on_gone(&mut self, node: NodeId, since: Instant) {
         let now = self.now();
+        self.api.seat.leader_is_gone(node, since.into_std());
         self.forget_old_losses(now);
         self.gone.insert(node, now);
         if let Some(lead) = &mut self.lead {

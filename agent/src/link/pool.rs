@@ -8,6 +8,7 @@ use quinn::Connection;
 use skein_core::NodeId;
 use skein_core::liveness::Patience;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::link::{Endpoint, LinkError, Owed, watch};
 
@@ -17,7 +18,7 @@ pub struct Pool {
     endpoint: Endpoint,
     peers: Arc<Mutex<HashMap<NodeId, Peer>>>,
     /// Told of nodes whose process is known to be gone.
-    gone: mpsc::Sender<NodeId>,
+    gone: mpsc::Sender<(NodeId, Instant)>,
     patience: Patience,
 }
 
@@ -39,7 +40,7 @@ struct Peer {
 
 impl Pool {
     /// A pool that dials from this endpoint, and tells `gone` of nodes whose process is known to be gone.
-    pub fn new(endpoint: Endpoint, gone: mpsc::Sender<NodeId>, patience: Patience) -> Self {
+    pub fn new(endpoint: Endpoint, gone: mpsc::Sender<(NodeId, Instant)>, patience: Patience) -> Self {
         Self { endpoint, peers: Arc::default(), gone, patience }
     }
 
@@ -78,9 +79,9 @@ impl Pool {
         *held = Some(link.clone());
         let (watched, gone, patience) = (link.clone(), self.gone.clone(), self.patience);
         tokio::spawn(async move {
-            if watch(watched.connection, watched.owed, patience).await {
+            if let Some(since) = watch(watched.connection, watched.owed, patience).await {
                 // Where nobody has time to hear it, missed heartbeats say the same a little later.
-                let _ = gone.try_send(node);
+                let _ = gone.try_send((node, since));
             }
         });
         Ok(link)

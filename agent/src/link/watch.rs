@@ -29,22 +29,29 @@ const LOOK_MAX: Duration = Duration::from_millis(200);
 /// silence is one.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// Watches a connection until it ends; whether it ended because nobody listens at the other end any more, in which case it is
-/// closed at once.
-pub async fn watch(connection: Connection, owed: Owed, patience: Patience) -> bool {
+/// Watches a connection until it ends. Where it ended because nobody listens at the other end any more, it is closed at once, and
+/// this says since when at the latest: a time before the first of the knocks that were refused.
+pub async fn watch(connection: Connection, owed: Owed, patience: Patience) -> Option<Instant> {
     let mut knocker = Knocker::new(connection.remote_address());
     let mut traffic = Traffic::default();
     let mut silence = Silence::new(patience);
+    let mut knocked: Option<Instant> = None;
     loop {
         let is_in_debt = owed.is_some();
         let pause = if is_in_debt { look_in_debt(connection.rtt()) } else { LOOK_EVERY };
         let begin = Instant::now();
         tokio::select! {
-            _ = connection.closed() => return false,
-            () = knocker.refused() => return close(&connection),
+            _ = connection.closed() => return None,
+            () = knocker.refused() => {
+                close(&connection);
+                return knocked;
+            }
             () = sleep(pause) => {}
         }
         let answered = traffic.look(&connection);
+        if answered {
+            knocked = None;
+        }
         let mut knocks = traffic.unanswered >= 2;
         if is_in_debt {
             // Time in which this process did not run is no silence of the other.
@@ -64,8 +71,12 @@ pub async fn watch(connection: Connection, owed: Owed, patience: Patience) -> bo
         } else {
             silence.forget();
         }
-        if knocks && knocker.knock().await {
-            return close(&connection);
+        if knocks {
+            knocked.get_or_insert(begin);
+            if knocker.knock().await {
+                close(&connection);
+                return knocked;
+            }
         }
     }
 }
@@ -74,9 +85,8 @@ fn look_in_debt(round_trip: Duration) -> Duration {
     LOOK_IN_DEBT.max(round_trip / 2).min(LOOK_MAX)
 }
 
-fn close(connection: &Connection) -> bool {
+fn close(connection: &Connection) {
     connection.close(VarInt::from_u32(1), b"nobody listens there any more");
-    true
 }
 
 /// Datagrams of a connection as of the last look.
