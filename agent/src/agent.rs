@@ -120,7 +120,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         name: config.name.clone(),
         address: advertised(&config, listen).to_string(),
         version: env!("CARGO_PKG_VERSION").into(),
-        capability: inventory::capability(Path::new("/"), &config.labels, config.offer_max),
+        capability: inventory::capability(Path::new("/"), &config.labels, &config.offer_max),
     };
     spec.capability.flush_ms = flush_ms.get().copied();
     if !spec.within_bounds() {

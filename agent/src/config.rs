@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use skein_core::capability::TEXT_BYTES_MAX;
 use skein_core::liveness::Patience;
+use skein_core::resources::{AMOUNT_MAX, NAMED_MAX};
 use skein_core::{Millis, Resources};
 use thiserror::Error;
 
@@ -108,6 +110,9 @@ pub struct Settings {
     /// The most memory that this node offers to workers, in MiB or with a unit, as in 2GiB [default: nine tenths of it]
     #[arg(long, env = "SKEIN_OFFER_MEMORY", value_name = "MIB")]
     pub offer_memory: Option<Size>,
+    /// Named thing that this node offers to workers, and how many, as in camera=2; may be given several times
+    #[arg(long, env = "SKEIN_OFFER", value_name = "NAME=COUNT", value_delimiter = ',')]
+    pub offer: Option<Vec<String>>,
 }
 
 /// The settings an agent runs with.
@@ -141,24 +146,28 @@ pub struct Config {
     pub offer_max: OfferMax,
 }
 
-/// What a node offers at most, by its operator's word; nothing where there is no limit but the machine's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a node offers, by its operator's word: of what the machine has, at most so much, with no limit but the machine's own where
+/// nothing is said; and things that only the operator knows of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfferMax {
     /// In thousandths of a core.
     pub cpu_millicores: Option<u64>,
     /// In bytes.
     pub memory_bytes: Option<u64>,
+    /// Cameras, licences: all there are, by name.
+    pub named: BTreeMap<String, u64>,
 }
 
 impl OfferMax {
     /// What is left of an offer.
     #[must_use]
-    pub fn limit(self, offers: &Resources) -> Resources {
+    pub fn limit(&self, offers: &Resources) -> Resources {
         let cpu = offers.cpu_millicores;
         let memory = offers.memory_bytes;
         Resources {
             cpu_millicores: self.cpu_millicores.map_or(cpu, |most| most.min(cpu)),
             memory_bytes: self.memory_bytes.map_or(memory, |most| most.min(memory)),
+            named: self.named.clone(),
             ..offers.clone()
         }
     }
@@ -207,6 +216,7 @@ impl Settings {
             beat_every: self.beat_every.or(weaker.beat_every),
             offer_cpu: self.offer_cpu.or(weaker.offer_cpu),
             offer_memory: self.offer_memory.or(weaker.offer_memory),
+            offer: self.offer.or(weaker.offer),
         }
     }
 
@@ -245,6 +255,7 @@ impl Settings {
             offer_max: OfferMax {
                 cpu_millicores: self.offer_cpu,
                 memory_bytes: self.offer_memory.map(|size| size.bytes),
+                named: parse_named(&self.offer.unwrap_or_default())?,
             },
         })
     }
@@ -277,6 +288,29 @@ fn default_state_dir() -> PathBuf {
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Each name once: two counts of one name would be a mistake, and which of them is meant is not ours to guess.
+fn parse_named(offers: &[String]) -> Result<BTreeMap<String, u64>, ConfigError> {
+    let mut named = BTreeMap::new();
+    for offer in offers {
+        let parsed = offer.split_once('=').and_then(|(name, count)| Some((name, count.parse::<u64>().ok()?)));
+        let Some((name, count)) = parsed.filter(|(name, count)| !name.is_empty() && *count > 0) else {
+            let why = format!("the offer '{offer}' is not NAME=COUNT with a count from 1 on, as in camera=2");
+            return Err(ConfigError::Invalid(why));
+        };
+        if named.insert(name.to_owned(), count).is_some() {
+            return Err(ConfigError::Invalid(format!("'{name}' is offered twice; say once how many there are")));
+        }
+    }
+    let offers = Resources { named, ..Resources::default() };
+    if !offers.within_bounds() {
+        let why = format!(
+            "too much is offered: at most {NAMED_MAX} names of {TEXT_BYTES_MAX} bytes each, and {AMOUNT_MAX} of each"
+        );
+        return Err(ConfigError::Invalid(why));
+    }
+    Ok(offers.named)
 }
 
 fn parse_labels(labels: &[String]) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -348,5 +382,25 @@ mod tests {
         let limited = most.limit(&offers);
         assert_eq!((limited.cpu_millicores, limited.memory_bytes, limited.gpu_milli), (1500, 1 << 20, 7));
         assert_eq!(OfferMax::default().limit(&offers), offers);
+    }
+
+    #[test]
+    fn things_that_only_the_operator_knows_of_are_offered_by_name() {
+        let offer = |words: &[&str]| {
+            let offer = Some(words.iter().map(|word| (*word).to_owned()).collect());
+            Settings { offer, ..Settings::default() }.config()
+        };
+        let most = offer(&["camera=2", "licence=1"]).unwrap().offer_max;
+        let named = BTreeMap::from([("camera".to_owned(), 2), ("licence".to_owned(), 1)]);
+        assert_eq!(most.limit(&Resources::default()), Resources { named, ..Resources::default() });
+        for wrong in ["camera", "camera=", "camera=0", "=2", "camera=-1", "camera=two"] {
+            let error = offer(&[wrong]).unwrap_err().to_string();
+            assert!(error.contains("NAME=COUNT"), "{error}");
+        }
+        assert!(offer(&["camera=1", "camera=2"]).unwrap_err().to_string().contains("twice"));
+        assert!(offer(&[&format!("camera={}", u64::MAX)]).unwrap_err().to_string().contains("too much"));
+        let file = file("offer = ['camera=3']\n");
+        let most = Settings::default().resolve(Some(file.path())).unwrap().offer_max;
+        assert_eq!(most.named["camera"], 3);
     }
 }

@@ -24,7 +24,7 @@ const WARM_MILLIDEGREES: i64 = 75_000;
 const HARDWARE_CHARS_MAX: usize = TEXT_BYTES_MAX / 4;
 
 /// What this machine can do, and at most what its operator lets it offer.
-pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: OfferMax) -> Capability {
+pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: &OfferMax) -> Capability {
     let found = skein_targets::discover(root);
     let mut offers = Resources::default();
     for device in &found {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_node_offers_processor_and_memory_and_its_processor_nothing_of_its_own() {
-        let capability = capability(Path::new("/"), &BTreeMap::new(), OfferMax::default());
+        let capability = capability(Path::new("/"), &BTreeMap::new(), &OfferMax::default());
         assert!(capability.offers.cpu_millicores >= 1000 && capability.offers.memory_bytes > 0);
         assert_eq!(capability.offers.gpu_milli, 0);
         let cpu = capability.device("cpu").unwrap();
