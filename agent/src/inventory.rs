@@ -63,6 +63,13 @@ pub fn heat(root: &Path) -> Heat {
     }
 }
 
+/// Bytes of memory that could be had now without swapping (`MemAvailable`); none where the kernel does not say.
+pub fn memory_available(root: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(root.join("proc/meminfo")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 fn node_offers(found: &skein_targets::Device) -> Resources {
     match found.kind {
         skein_targets::DeviceKind::Cpu => Resources {
@@ -97,6 +104,20 @@ mod tests {
             std::fs::write(zone.join("temp"), text).unwrap();
         }
         root
+    }
+
+    #[test]
+    fn the_kernel_s_word_on_free_memory_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(memory_available(root.path()), None);
+        std::fs::create_dir(root.path().join("proc")).unwrap();
+        for (text, bytes) in
+            [("MemTotal: 9 kB\nMemAvailable:    5 kB\n", Some(5 * 1024)), ("MemAvailable: soup\n", None)]
+        {
+            std::fs::write(root.path().join("proc/meminfo"), text).unwrap();
+            assert_eq!(memory_available(root.path()), bytes);
+        }
+        assert!(memory_available(Path::new("/")).is_some());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use skein_core::capability::NodeSpec;
+use skein_core::offering::Offering;
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
 use skein_core::testing::Bench;
 use skein_core::{MeshId, Millis, NodeId, WorkerId};
@@ -67,6 +68,7 @@ pub struct Runtime {
     tested: mpsc::UnboundedReceiver<devices::Tested>,
     teller: tell::Teller,
     measured: measured::Measured,
+    offering: Offering,
     /// How fast the disk is, once that is measured.
     flush_ms: Arc<OnceLock<u16>>,
     lead: Option<Lead>,
@@ -100,6 +102,7 @@ impl Runtime {
         let keeper = files::Keeper::new(api.clone());
         let (supervisor, bench) = (Supervisor::new(api.node), Bench::new(api.node));
         let teller = tell::Teller::new(api.clone());
+        let offering = Offering::new(spec.capability.offers.clone());
         let begin = Instant::now();
         Self {
             config,
@@ -115,6 +118,7 @@ impl Runtime {
             tested,
             teller,
             measured: measured::Measured::default(),
+            offering,
             flush_ms,
             lead: None,
             gone: BTreeMap::new(),

@@ -10,7 +10,7 @@ use skein_core::durable::keep;
 use skein_core::liveness::{Liveness, Patience};
 use skein_core::plan::{CHANGES_MAX, Planner};
 use skein_core::seats::{Proposal, SeatChange, next_change};
-use skein_core::{Command, MeshId, Millis, NodeId, State, health, plan};
+use skein_core::{Command, MeshId, Millis, NodeId, Resources, State, health, plan};
 use skein_raft::{Role, Seat};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -219,7 +219,7 @@ fn next_news(state: &State, heard: &mut BTreeMap<NodeId, NodeSpec>) -> Option<No
 }
 
 /// Whether gossip says something of a node that the state does not hold. What changes all the time, how hot and how fast it
-/// is, and what it lives on, the node states by itself: gossip may be older than that.
+/// is, what it offers now and what it lives on, the node states by itself: gossip may be older than that.
 fn is_news(known: &NodeSpec, heard: &NodeSpec) -> bool {
     let lasting = |spec: &NodeSpec| {
         let mut devices = spec.capability.devices.clone();
@@ -227,7 +227,14 @@ fn is_news(known: &NodeSpec, heard: &NodeSpec) -> bool {
             device.heat = Heat::Cool;
         }
         let power = Power::Unknown;
-        let capability = Capability { devices, profiles: Vec::new(), power, flush_ms: None, ..spec.capability.clone() };
+        let capability = Capability {
+            offers: Resources::default(),
+            devices,
+            profiles: Vec::new(),
+            power,
+            flush_ms: None,
+            ..spec.capability.clone()
+        };
         NodeSpec { capability, ..spec.clone() }
     };
     known != heard && lasting(known) != lasting(heard)

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use skein_core::capability::Profile;
 use skein_core::model::ModelRef;
+use skein_core::offering::Load;
 use skein_core::{State, WorkerId};
 
 use crate::inventory;
@@ -124,6 +125,13 @@ impl Runtime {
         for device in &mut self.spec.capability.devices {
             device.heat = heat;
         }
+        let load = Load {
+            heat,
+            memory_available: inventory::memory_available(Path::new("/")),
+            memory_of_workers: self.teller.memory_of_workers,
+            memory_planned: self.api.seat.read(|state| state.used_on(self.api.node).memory_bytes),
+        };
+        self.spec.capability.offers = self.offering.look(self.now(), load);
         self.spec.capability.power = inventory::power(Path::new("/"));
         self.spec.capability.flush_ms = self.flush_ms.get().copied();
     }

@@ -34,11 +34,13 @@ pub(super) struct Teller {
     /// Sessions that had pending tasks the last time.
     pending: BTreeSet<SessionId>,
     meter: Meter,
+    /// What this node's workers used when it was last looked at.
+    pub(super) memory_of_workers: u64,
 }
 
 impl Teller {
     pub(super) fn new(api: Api) -> Self {
-        Self { api, looks: 0, pending: BTreeSet::new(), meter: Meter::default() }
+        Self { api, looks: 0, pending: BTreeSet::new(), meter: Meter::default(), memory_of_workers: 0 }
     }
 
     /// Tells the leader, if it is another node and can be reached.
@@ -107,6 +109,7 @@ impl Runtime {
         processes.sort_unstable();
         processes.truncate(TOLD_MAX);
         let used = self.teller.meter.read(&processes);
+        self.teller.memory_of_workers = used.iter().map(|(_, used)| used.memory_bytes).sum();
         let used: Vec<_> = used.into_iter().map(|(id, used)| (id, used.cpu_millicores, used.memory_bytes)).collect();
         if !used.is_empty() {
             self.tell_leader(Word::Usage(used));

@@ -7,6 +7,7 @@
 //! - [`plan`]: which workers should exist where, decided by the leader, checked again by `apply`;
 //! - [`liveness`], [`seats`], [`health`]: who is up, who votes, and which devices rest, decided by the leader;
 //! - [`demand`], [`adapt`]: how many workers sessions could use, and how large, decided by the leader;
+//! - [`offering`]: what a node offers now, decided by the node;
 //! - [`supervise`], [`testing`]: what one agent does to make its own workers match the plan, and about its devices;
 //! - [`dispatch`]: what a gateway does with each task;
 //! - [`durable`]: tasks that the mesh has promised to do.
@@ -29,6 +30,7 @@ pub mod ids;
 pub mod invariants;
 pub mod liveness;
 pub mod model;
+pub mod offering;
 pub mod plan;
 pub mod policy;
 pub mod resources;

@@ -11,6 +11,7 @@ mod election;
 mod health;
 mod liveness;
 mod mesh;
+mod offering;
 mod plan;
 mod properties;
 mod seats;
