@@ -1,13 +1,13 @@
 //! Three members of etcd on loopback, and what they take to go on when their leader is killed. Spoken to by its JSON gateway, so that
 //! no client of it is needed.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,6 +21,7 @@ pub(crate) struct Timing {
 /// As it comes.
 pub(crate) const DEFAULTS: Timing = Timing { heartbeat: 100, election: 1_000 };
 /// As low as its documentation lets it go on one machine.
+#[allow(dead_code, reason = "each benchmark asks for its part")]
 pub(crate) const TUNED: Timing = Timing { heartbeat: 20, election: 200 };
 
 /// After this something hangs.
@@ -39,6 +40,7 @@ struct Members {
 }
 
 /// From the leader's SIGKILL to the next write that another member acknowledges.
+#[allow(dead_code, reason = "each benchmark asks for its part")]
 pub(crate) fn leader_kill(program: &Path, timing: Timing) -> anyhow::Result<Duration> {
     let mut cluster = Members::start(program, timing)?;
     let begin = Instant::now();
@@ -57,6 +59,60 @@ pub(crate) fn leader_kill(program: &Path, timing: Timing) -> anyhow::Result<Dura
     cluster.members[leader].1.kill()?;
     write_until_acknowledged(survivor)?;
     Ok(lost.elapsed())
+}
+
+/// How many writes so many clients have acknowledged in a second, each with a connection of its own and one write after another.
+#[allow(dead_code, reason = "each benchmark asks for its part")]
+pub(crate) fn writes_per_second(program: &Path, clients: usize, length: Duration) -> anyhow::Result<f64> {
+    let cluster = Members::start(program, DEFAULTS)?;
+    for (address, _) in &cluster.members {
+        write_until_acknowledged(*address)?;
+    }
+    let begin = Instant::now();
+    let addresses: Vec<SocketAddr> = cluster.members.iter().map(|(address, _)| *address).collect();
+    let writing = (0..clients).map(|number| {
+        let address = addresses[number % addresses.len()];
+        std::thread::spawn(move || write_for(address, begin, length))
+    });
+    let writing: Vec<_> = writing.collect();
+    let mut writes = 0;
+    for client in writing {
+        writes += client.join().map_err(|_| anyhow::anyhow!("a client of etcd panicked"))??;
+    }
+    Ok(f64::from(writes) / begin.elapsed().as_secs_f64())
+}
+
+/// Over one connection that stays open.
+fn write_for(address: SocketAddr, begin: Instant, length: Duration) -> anyhow::Result<u32> {
+    let stream = TcpStream::connect_timeout(&address, WAIT_MAX)?;
+    stream.set_nodelay(true)?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    let body = json!({ "key": "a2V5", "value": "dmFsdWU=" }).to_string();
+    let request = format!(
+        "POST /v3/kv/put HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut writes = 0;
+    while begin.elapsed() < length {
+        stream.write_all(request.as_bytes())?;
+        let (mut line, mut size) = (String::new(), None);
+        answers.read_line(&mut line)?;
+        ensure!(line.contains(" 200 "), "etcd answered {line:?}");
+        loop {
+            line.clear();
+            answers.read_line(&mut line)?;
+            match line.trim_end().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => size = value.trim().parse().ok(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut answer = vec![0; size.context("etcd's answer has a length")?];
+        answers.read_exact(&mut answer)?;
+        writes += 1;
+    }
+    Ok(writes)
 }
 
 impl Members {

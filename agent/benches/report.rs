@@ -10,17 +10,26 @@ pub(crate) struct Metric {
     value: f64,
     unit: &'static str,
     goal: Option<f64>,
+    #[serde(skip)]
+    is_least: bool,
     ok: bool,
 }
 
 impl Metric {
     pub(crate) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value: (value * 100.0).round() / 100.0, unit, goal: None, ok: true }
+        Self { name, value: (value * 100.0).round() / 100.0, unit, goal: None, is_least: false, ok: true }
     }
 
     /// It is well when it is at most this.
+    #[allow(dead_code, reason = "not every benchmark has such a goal")]
     pub(crate) fn at_most(self, goal: f64) -> Self {
         Self { goal: Some(goal), ok: self.value <= goal, ..self }
+    }
+
+    /// It is well when it is at least this.
+    #[allow(dead_code, reason = "not every benchmark has such a goal")]
+    pub(crate) fn at_least(self, goal: f64) -> Self {
+        Self { goal: Some(goal), is_least: true, ok: self.value >= goal, ..self }
     }
 }
 
@@ -43,8 +52,9 @@ impl Report {
             return;
         }
         println!("| {bench} | value | unit | goal | |\n| --- | ---: | --- | ---: | --- |");
-        for Metric { name, value, unit, goal, ok } in &self.0 {
-            let goal_text = goal.map_or(String::new(), |goal| format!("≤ {goal}"));
+        for Metric { name, value, unit, goal, is_least, ok } in &self.0 {
+            let sign = if *is_least { '≥' } else { '≤' };
+            let goal_text = goal.map_or(String::new(), |goal| format!("{sign} {goal}"));
             let verdict = if goal.is_none() {
                 ""
             } else if *ok {

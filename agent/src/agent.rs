@@ -25,7 +25,7 @@ use crate::gossip::{Gossip, GossipConfig, GossipError};
 use crate::identity::{Identity, IdentityError};
 use crate::inventory;
 use crate::link::{Endpoint, LinkError, Pool, Timing};
-use crate::runtime::{Inputs, Runtime};
+use crate::runtime::{Inputs, Parts, Runtime};
 use crate::seat::LinkTransport;
 use crate::server::Server;
 use crate::worker::host::Host;
@@ -162,7 +162,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 
     let address_file = write_address(&config.state_dir, listen)?;
     tracing::info!(%node, name = config.name, %listen, gossip = ?gossip.listen_addresses(), "agent runs");
-    let runtime = Runtime::new(config, spec, api, gateway, durable, host, gossip, flush_ms);
+    let runtime = Runtime::new(config, spec, Parts { api, gateway, durable, host, gossip, flush_ms });
     let ended = tokio::select! {
         failed = runtime.run(Inputs { beats, gone, workers, heard }) => Err(AgentError::SeatFailed(failed)),
         stopped = told_to_stop() => stopped,

@@ -36,6 +36,8 @@ pub enum Request {
     NodeStatus,
     /// Who votes, how each seat stands, and what changes next.
     CoordinatorStatus,
+    /// Another voter is to lead: this one, or the one that has most of the log.
+    Transfer(Option<NodeId>),
     /// Every model.
     ModelList,
     /// Every open session, or one.
@@ -143,6 +145,8 @@ pub enum Answer {
     Nodes(MeshStatus),
     /// To [`Request::CoordinatorStatus`].
     Coordinator(Box<CoordinatorStatus>),
+    /// To [`Request::Transfer`]: who leads now.
+    Transferred(NodeId),
     /// To [`Request::ModelList`].
     Models(Vec<ModelStatus>),
     /// To [`Request::SessionStatus`].

@@ -52,6 +52,23 @@ pub struct Inputs {
     pub heard: mpsc::Receiver<Announcement>,
 }
 
+/// What an agent's loop acts on.
+#[derive(Debug)]
+pub struct Parts {
+    /// Requests, and the replica.
+    pub api: Api,
+    /// Tasks in real time.
+    pub gateway: Gateway,
+    /// Durable tasks.
+    pub durable: Durable,
+    /// Worker processes.
+    pub host: Host,
+    /// What is told to all.
+    pub gossip: Gossip,
+    /// How fast the disk is, once that is measured.
+    pub flush_ms: Arc<OnceLock<u16>>,
+}
+
 /// An agent's loop and what it acts on.
 #[derive(Debug)]
 pub struct Runtime {
@@ -86,16 +103,8 @@ pub struct Runtime {
 
 impl Runtime {
     /// A loop that has seen nothing yet.
-    pub fn new(
-        config: Config,
-        spec: NodeSpec,
-        api: Api,
-        gateway: Gateway,
-        durable: Durable,
-        host: Host,
-        gossip: Gossip,
-        flush_ms: Arc<OnceLock<u16>>,
-    ) -> Self {
+    pub fn new(config: Config, spec: NodeSpec, parts: Parts) -> Self {
+        let Parts { api, gateway, durable, host, gossip, flush_ms } = parts;
         let (settle, settled) = mpsc::unbounded_channel();
         let (test, tested) = mpsc::unbounded_channel();
         let joiner = join::Joiner::start(&config, &spec, &api, &gossip);

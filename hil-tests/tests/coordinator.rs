@@ -51,6 +51,20 @@ fn a_voter_is_evicted_and_another_that_dies_is_replaced() {
     assert!(bed.cli(&["coordinator", "status"]).contains("the quorum holds, 1 more may be lost"));
     assert!(bed.cli(&["coordinator", "set", "--replace-after", "2s"]).contains("3 nodes vote"));
 
+    // Leadership is handed over, and handed over again to whoever has most of the log.
+    let (followers, learners) = others(&bed);
+    let heir = bed.json(&["coordinator", "transfer", &followers[0]]);
+    assert_eq!((heir["name"].as_str(), heir["state"].as_str()), (Some(followers[0].as_str()), Some("leads")), "{heir}");
+    bed.wait("everybody follows it", || {
+        bed.running().all(|at| seated(&status(&bed, at), &["leader"]) == followers[..1])
+    });
+    assert!(bed.cli(&["coordinator", "transfer"]).contains("leads the mesh now"));
+    bed.wait("another leads", || {
+        !seated(&status(&bed, 0), &["leader"]).is_empty() && seated(&status(&bed, 0), &["leader"]) != followers[..1]
+    });
+    let refused = bed.try_cli_at(0, &["coordinator", "transfer", &learners[0]]).unwrap_err();
+    assert!(refused.contains("is no voter"), "{refused}");
+
     // An evicted voter gives its seat to the fourth, and nobody else can be evicted then.
     let (followers, learners) = others(&bed);
     let (evicted, fourth) = (followers[0].clone(), learners[0].clone());

@@ -120,7 +120,9 @@ fn accepted_tasks_outlive_a_power_cut() {
     let stream = accept(&bed, 0, &session, 40);
     wait_until_under_way(&bed, &stream, 40);
     let all: Vec<usize> = bed.running().collect();
-    all.iter().for_each(|number| kill(&mut bed, *number));
+    for number in &all {
+        kill(&mut bed, *number);
+    }
     // Nobody answers before a majority is back.
     for number in all {
         bed.restart(number);

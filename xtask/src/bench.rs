@@ -10,7 +10,7 @@ use crate::house::{self, House};
 pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
     house.expect_target("skein-agent", &TargetKind::Bench, name)?;
     let mut bench = house.cargo(&["bench", "--package", "skein-agent", "--bench", name]);
-    if name == "failover" {
+    if ["durable", "failover"].contains(&name) {
         match etcd(house) {
             Some(etcd) => drop(bench.env("ETCD", etcd)),
             None => eprintln!(

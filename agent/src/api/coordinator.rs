@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use skein_core::NodeId;
 use skein_core::seats::{Proposal, Rules, SeatChange, View, Waiting, may_evict, next_change, rank, waiting};
-use skein_raft::Role;
+use skein_raft::{ChangeError, Role};
 use tokio::time::timeout;
 
 use crate::api::handle::{Api, now};
@@ -15,6 +15,8 @@ use crate::api::{Answer, ApiError, Change, CoordinatorStatus, Member, Request, S
 use crate::link::{Hello, HelloAnswer, Open, ask};
 use crate::seat::{look_at_seats, moved_words};
 
+/// How long handing leadership over may take: the seat gives up well before.
+const TRANSFER_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a voter may take to answer when there is no leader to ask about it.
 const REACH_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -158,6 +160,29 @@ impl Api {
             return error;
         }
         ApiError::Unavailable(format!("{reason}; {}", lost_words(&status)))
+    }
+
+    /// Hands leadership to another voter. Whoever leads does that; another agent asks it to.
+    pub(super) async fn transfer(&self, to: Option<NodeId>, passed_on: bool) -> Result<Answer, ApiError> {
+        let role = self.seat.role();
+        if !role.is_leader {
+            let leader = self.leader(&role).filter(|leader| *leader != self.node && !passed_on);
+            let none =
+                || ApiError::Unavailable("the mesh has no leader now; `skein coordinator status` says why".into());
+            let asked = self.ask_node(leader.ok_or_else(none)?, Request::Transfer(to));
+            let late = |_| ApiError::Unavailable("the leader did not answer in time".into());
+            return timeout(TRANSFER_TIME_MAX, asked).await.map_err(late)?;
+        }
+        let others = role.voters.iter().copied().filter(|node| *node != self.node);
+        let Some(heir) = to.or_else(|| others.max_by_key(|node| role.matched.get(node).copied())) else {
+            return Err(ApiError::Invalid("there is no other voter that could lead".into()));
+        };
+        let transferred = self.seat.transfer(heir).await;
+        transferred.map_err(|error| match error {
+            ChangeError::NoVoter(_) => ApiError::Invalid(named(error.to_string(), &self.names())),
+            _ => ApiError::Unavailable(named(error.to_string(), &self.names())),
+        })?;
+        Ok(Answer::Transferred(heir))
     }
 
     /// What is asked about seats, as far as it can be done now: allowed on the leader.

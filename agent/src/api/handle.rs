@@ -56,6 +56,7 @@ impl Api {
         match request {
             Request::NodeStatus => Ok(Answer::Nodes(self.seat.read(|state| status::mesh(state, self.node, &role)))),
             Request::CoordinatorStatus => Ok(Answer::Coordinator(Box::new(self.coordinator_status(passed_on).await))),
+            Request::Transfer(to) => self.transfer(to, passed_on).await,
             Request::ModelList => Ok(Answer::Models(self.seat.read(status::models))),
             Request::SessionStatus(None) => {
                 Ok(Answer::Sessions(self.seat.read(|state| status::sessions(state, now()))))
@@ -140,10 +141,23 @@ impl Api {
         }
     }
 
+    /// Whether a node that is known has no copy of the log, and is down: it came back with an empty memory, or the mesh went on without
+    /// it. It cannot know whom to send its beats before it has a seat, and gets none while it is down; so its own word counts.
+    fn is_without_a_seat(&self, node: NodeId) -> bool {
+        let role = self.seat.role();
+        let has_seat = role.voters.contains(&node) || role.learners.contains(&node);
+        !has_seat && self.seat.read(|state| state.nodes.get(&node).is_some_and(|known| !known.up))
+    }
+
     /// Commits a change, if this agent leads.
     async fn lead(&self, change: Change) -> Result<Answer, ApiError> {
         let change = self.check_seats(change)?;
         let events = propose(&self.seat, command(change.clone())).await?;
+        if let Change::Join(spec) = &change
+            && self.is_without_a_seat(spec.id)
+        {
+            propose(&self.seat, Command::NodeUp(spec.id)).await?;
+        }
         let answer = events.iter().find_map(|event| match event {
             Event::SessionCreated(id) => Some(Answer::Created(*id)),
             Event::SessionEnded(id) => Some(Answer::Ended(*id)),

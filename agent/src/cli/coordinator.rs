@@ -26,6 +26,11 @@ pub(crate) enum CoordinatorCommand {
     Status,
     /// Set how many nodes vote, and when one that is gone is replaced
     Set(SetArgs),
+    /// Have another voter lead, as before work on the one that does; nothing is lost and streams go on
+    Transfer {
+        /// The node: its name, its id, or the beginning of its id [default: the voter that is furthest]
+        node: Option<String>,
+    },
     /// Take a node's vote: another node takes its seat, and it gets none until it is allowed again
     Evict {
         /// The node: its name, its id, or the beginning of its id
@@ -52,7 +57,7 @@ pub(crate) struct SetArgs {
     replace_after: Option<Duration>,
 }
 
-/// What `evict` and `allow` show.
+/// What `transfer`, `evict` and `allow` show.
 #[derive(Debug, Serialize)]
 struct Word {
     node: NodeId,
@@ -77,6 +82,7 @@ pub(crate) async fn run(common: &Common, command: CoordinatorCommand) -> anyhow:
                 _ => bail!("the agent gave an answer that does not fit the question"),
             }
         }
+        CoordinatorCommand::Transfer { node } => transfer(common, node.as_deref()).await?,
         CoordinatorCommand::Evict { node } => seat(common, &node, Change::SeatEvict).await?,
         CoordinatorCommand::Allow { node } => seat(common, &node, Change::SeatAllow).await?,
         CoordinatorCommand::Recover(arguments) => return recover::run(common, arguments).await,
@@ -89,6 +95,17 @@ async fn status(client: &Client) -> anyhow::Result<CoordinatorStatus> {
         Answer::Coordinator(status) => Ok(*status),
         _ => bail!("the agent gave an answer that does not fit the question"),
     }
+}
+
+async fn transfer(common: &Common, node: Option<&str>) -> anyhow::Result<()> {
+    let client = common.connect().await?;
+    let mesh = find::mesh(&client).await?;
+    let heir = node.map(|node| find::node(&mesh.nodes, node)).transpose()?;
+    let Answer::Transferred(node) = client.ask(Request::Transfer(heir.map(|node| node.node))).await? else {
+        bail!("the agent gave an answer that does not fit the question");
+    };
+    let name = mesh.nodes.iter().find(|known| known.node == node).map_or_else(|| node.to_string(), |n| n.name.clone());
+    common.output().show(&Word { node, name, state: "leads" })
 }
 
 async fn seat(common: &Common, node: &str, change: impl FnOnce(NodeId) -> Change) -> anyhow::Result<()> {
@@ -108,6 +125,7 @@ impl Show for Word {
             "evicted" => {
                 format!("Node {} is to have no vote; where it has one, another node takes its seat now", self.name)
             }
+            "leads" => format!("Node {} leads the mesh now", self.name),
             _ => format!("Node {} may vote again where it is wanted", self.name),
         }
     }

@@ -106,6 +106,11 @@ impl DurableTasks {
         Ok(first)
     }
 
+    /// How many ends the client has said to have.
+    pub fn fetched_count(&self) -> u64 {
+        self.seen.len() as u64
+    }
+
     /// What comes next, for as long as it takes. An agent that is lost is replaced by another.
     pub async fn news(&mut self) -> Result<DurableNews, ClientError> {
         loop {

@@ -1,6 +1,6 @@
 //! What this agent does for the mesh while it leads: who is up, who votes, what is planned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use skein_core::adapt::{Adapt, Usage};
@@ -273,7 +273,10 @@ async fn change_seats(seat: Seat, change: SeatChange, settle: mpsc::UnboundedSen
     let changing = async {
         match change {
             SeatChange::AddLearner(node) => seat.add_learner(node).await,
-            SeatChange::SetVoters(voters) => seat.set_voters(voters).await,
+            SeatChange::SetVoters(voters) => match heir(&seat.role(), &voters) {
+                Some(heir) => seat.transfer(heir).await,
+                None => seat.set_voters(voters).await,
+            },
         }
     };
     match timeout(SEAT_CHANGE_TIME_MAX, changing).await {
@@ -286,6 +289,16 @@ async fn change_seats(seat: Seat, change: SeatChange, settle: mpsc::UnboundedSen
         Err(_) => tracing::warn!("the seats did not change in time; trying again"),
     }
     let _ = settle.send(Settled::Seats);
+}
+
+/// Who has to lead before these may be the voters: a leader that gives up its own seat hands leadership over first, to whoever
+/// keeps a seat and is furthest; that one then makes the change. Otherwise the mesh would wait for an election.
+fn heir(role: &Role, voters: &BTreeSet<NodeId>) -> Option<NodeId> {
+    if voters.contains(&role.node) {
+        return None;
+    }
+    let staying = role.voters.intersection(voters).copied();
+    staying.max_by_key(|node| role.matched.get(node).copied())
 }
 
 fn new_mesh() -> Option<MeshId> {

@@ -54,7 +54,10 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
         sent.submit(&mut tasks, batch).await?;
         while tasks.accepted().0 < sent.places.len() as u64 {
             let news = tasks.news().await?;
-            sent.take(&mut tasks, news, &mut told).await?;
+            // What ends before all are accepted is left to whoever fetches, where this command will not wait for the rest.
+            if !arguments.detach {
+                sent.take(&mut tasks, news, &mut told).await?;
+            }
         }
     }
     if sent.places.is_empty() {

@@ -59,7 +59,7 @@ pub(super) fn give_back(cycle: &mut Cycle) {
 
 /// Workers whose session reserves less by now are given less at once.
 pub(super) fn shrink(cycle: &mut Cycle) {
-    resize(cycle, |more| more.is_nothing());
+    resize(cycle, Resources::is_nothing);
 }
 
 /// Workers whose session reserves more by now are given more where there is room, once all that lack a fixed worker had

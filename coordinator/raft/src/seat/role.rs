@@ -28,6 +28,8 @@ pub struct Role {
     pub goal: BTreeSet<NodeId>,
     /// Who has a copy and no vote.
     pub learners: BTreeSet<NodeId>,
+    /// The index of the last entry that was cut off its log, as a snapshot holds it.
+    pub purged: Option<u64>,
     /// The index of the last entry in its log.
     pub last_log: Option<u64>,
     /// The index of the last entry that its state holds.
@@ -59,6 +61,7 @@ impl Role {
             changing: membership.get_joint_config().len() > 1,
             goal: membership.get_joint_config().last().into_iter().flatten().copied().map(NodeId).collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
+            purged: metrics.purged.map(|id| id.index),
             last_log: metrics.last_log_index,
             applied: metrics.last_applied.map(|id| id.index),
             matched: matched.filter_map(|(node, id)| Some((NodeId(*node), (*id)?.index))).collect(),

@@ -12,6 +12,8 @@ async fn a_new_learner_catches_up_by_a_snapshot_of_several_pieces() {
     for node in 1000..1120 {
         world.propose(fat(node)).await;
     }
+    // Snapshots are made, and the log is cut, beside all else.
+    until(&first, "its log is cut", |role| role.purged >= Some(50)).await;
     first.add_learner(NodeId(2)).await.unwrap();
     let second = world.start(2).await;
     until_state(&second, "the state", |state| has(state, 1000) && has(state, 1119)).await;

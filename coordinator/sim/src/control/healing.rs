@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use skein_core::health::Phase;
+use skein_core::health::{DeviceHealth, Phase};
 use skein_core::seats::REPLACE_AFTER;
 use skein_core::session::Session;
 use skein_core::supervise::WorkerEvent;
@@ -131,11 +131,16 @@ impl World {
         }
     }
 
-    /// Whatever was wrong with a device of a node that is there was mended: it is tested, passes, and is trusted again.
+    /// Whatever was wrong with a device of a node that is there was mended: it is tested, passes, and is trusted again; but
+    /// for what somebody blocked, which waits for that to end.
     fn devices_are_not_trusted(&self, found: &mut Vec<String>) {
         let nodes = self.state.nodes.iter().filter(|(_, node)| node.up);
         for (id, node) in nodes {
-            let devices = node.devices.iter().filter(|(_, health)| health.phase != Phase::Sound);
+            let is_blocked = |health: &DeviceHealth| node.block.is_some() || health.block.is_some();
+            let waits = |health: &DeviceHealth| {
+                is_blocked(health) && matches!(health.phase, Phase::Quarantined { .. } | Phase::Testing { .. })
+            };
+            let devices = node.devices.iter().filter(|(_, health)| health.phase != Phase::Sound && !waits(health));
             found.extend(devices.map(|(name, health)| format!("'{name}' of node {id} is {:?}", health.phase)));
         }
     }

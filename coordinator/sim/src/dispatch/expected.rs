@@ -203,9 +203,7 @@ impl Expected {
             stream.lost_attempts += 1;
             task.attempt += 1;
             task.place = Place::Waiting(Millis(0));
-            if loss != (Loss::Died { task: id, attempt }) {
-                lost.again_at_no_cost += 1;
-            } else {
+            if loss == (Loss::Died { task: id, attempt }) {
                 let (node, reason) = (gone.node, "the worker died while it worked on it".into());
                 task.history.push(FailedAttempt { attempt, worker, node, at: now, lost: true, reason });
                 if task.losses() == losses_max {
@@ -216,6 +214,8 @@ impl Expected {
                 } else {
                     lost.again += 1;
                 }
+            } else {
+                lost.again_at_no_cost += 1;
             }
             self.tell("lost");
         }

@@ -1,0 +1,231 @@
+//! Whose turn it is, who has to leave, and what a session keeps to itself.
+
+use super::*;
+
+#[test]
+fn fixed_workers_are_spread_over_nodes() {
+    let mut mesh = Mesh::of(&[(A, 4), (B, 4), (C, 4)]);
+    mesh.session(4);
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on cpu of node 1
+    session 1 starts on cpu of node 2
+    session 1 starts on cpu of node 3
+    session 1 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn first_come_is_first_served_and_what_does_not_fit_holds_nobody_up() {
+    let mut mesh = Mesh::of(&[(A, 3)]);
+    mesh.open(SessionSpec { need: cores(2), ..session(2) });
+    mesh.session(2);
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on cpu of node 1
+    session 2 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn a_higher_priority_goes_first_where_the_mesh_says_so() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.apply(Command::PolicySet(PolicyName::Priority));
+    mesh.open(low(1));
+    mesh.open(SessionSpec { priority: 90, ..session(1) });
+    assert_snapshot!(story(&mut mesh), @"session 2 starts on cpu of node 1");
+}
+
+#[test]
+fn an_exclusive_session_has_the_smallest_device_that_will_do_and_shares_it_with_nobody() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8), gpu("gpu-1", 4)])));
+    mesh.open(SessionSpec { policy: Some(PolicyName::Exclusive), ..on_gpu(1, 300, 2) });
+    mesh.open(on_gpu(3, 300, 2));
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on gpu-1 of node 1
+    session 2 starts on gpu-0 of node 1
+    session 2 starts on gpu-0 of node 1
+    session 2 starts on gpu-0 of node 1
+    ");
+}
+
+#[test]
+fn a_session_that_wants_a_node_to_itself_takes_an_empty_one_or_waits() {
+    let mut mesh = Mesh::of(&[(A, 4), (B, 4)]);
+    mesh.session(1);
+    mesh.open(SessionSpec { hold: Some(Hold::Node), ..session(1) });
+    mesh.open(SessionSpec { hold: Some(Hold::Node), ..session(1) });
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on cpu of node 1
+    session 2 starts on cpu of node 2
+    ");
+}
+
+#[test]
+fn what_is_closed_to_others_is_open_to_whom_it_belongs() {
+    let mut mesh = Mesh::of(&[(A, 2)]);
+    let mine = mesh.open(SessionSpec { hold: Some(Hold::Node), ..session(2) });
+    mesh.place(mine, A, "cpu");
+    // It was evicted once, so it is asked first; and it may not stand there.
+    let other = mesh.session(1);
+    mesh.state.sessions.get_mut(&other).unwrap().evicted = 1;
+    assert_snapshot!(story(&mut mesh), @"session 1 starts on cpu of node 1");
+}
+
+#[test]
+fn one_victim_is_better_than_two() {
+    let mut mesh = Mesh::of(&[(A, 2), (B, 2)]);
+    mesh.open(low(1));
+    mesh.open(low(1));
+    mesh.open(low(2));
+    mesh.plan();
+    mesh.open(preemptive(90, 2));
+    assert_snapshot!(story(&mut mesh), @"
+    worker 3 of session 3 is preempted by session 4
+    --
+    session 4 starts on cpu of node 2
+    ");
+}
+
+#[test]
+fn the_victim_with_the_least_to_lose_goes() {
+    let mut mesh = Mesh::of(&[(A, 1), (B, 1)]);
+    mesh.open(low(1));
+    mesh.open(low(1));
+    mesh.plan();
+    let report = WorkerReport::AtStake(Millis(8_000));
+    mesh.apply(Command::WorkerReport { node: B, worker: WorkerId(2), report });
+    mesh.open(preemptive(90, 1));
+    assert_snapshot!(story(&mut mesh), @"
+    worker 1 of session 1 is preempted by session 3
+    --
+    session 3 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn a_session_that_may_evict_goes_before_those_it_may_evict_and_nobody_else() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.open(SessionSpec { priority: 90, ..session(1) });
+    mesh.open(low(1));
+    mesh.open(preemptive(0, 1));
+    mesh.open(preemptive(40, 1));
+    let first = story(&mut mesh);
+    mesh.apply(Command::SessionEnd(SessionId(1)));
+    assert_snapshot!(first + "\n== it ends\n" + &story(&mut mesh), @"
+    session 1 starts on cpu of node 1
+    == it ends
+    session 4 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn a_right_to_evict_is_no_right_to_all_that_is_spare() {
+    let mut mesh = Mesh::of(&[(A, 8)]);
+    let three = mesh.open(sharing(3, 0));
+    let one = mesh.open(SessionSpec { policy: Some(PolicyName::Preemptive), priority: 0, ..sharing(1, 0) });
+    wants(&mut mesh, three, 9);
+    wants(&mut mesh, one, 9);
+    story(&mut mesh);
+    assert_eq!((mesh.nodes_of(three).len(), mesh.nodes_of(one).len()), (6, 2));
+}
+
+#[test]
+fn nobody_leaves_for_a_session_whose_workers_fail() {
+    let mut mesh = Mesh::of(&[(A, 1), (B, 1)]);
+    mesh.open(SessionSpec { priority: 10, ..session(2) });
+    mesh.plan();
+    mesh.open(preemptive(90, 1));
+    let first = story(&mut mesh);
+    mesh.failed(mesh.state.last_worker, "it burns");
+    let second = story(&mut mesh);
+    mesh.wait(5_000);
+    assert_snapshot!([first, second, story(&mut mesh)].join("\n==\n"), @"
+    worker 2 of session 1 is preempted by session 2
+    --
+    session 2 starts on cpu of node 2
+    ==
+    session 1 starts on cpu of node 2
+    ==
+    worker 4 of session 1 is preempted by session 2
+    --
+    session 2 starts on cpu of node 2
+    ");
+}
+
+#[test]
+fn a_crowd_on_the_wrong_devices_does_not_hide_the_one_on_the_right_one() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(node(B, 2_000)));
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8)])));
+    mesh.open(SessionSpec { priority: 20, ..on_gpu(1, 800, 8) });
+    mesh.open(SessionSpec { priority: 10, ..session(2_007) });
+    while !mesh.plan().is_empty() {}
+    mesh.open(SessionSpec { policy: Some(PolicyName::Preemptive), priority: 90, ..on_gpu(1, 800, 8) });
+    assert_snapshot!(story(&mut mesh), @"
+    worker 1 of session 1 is preempted by session 3
+    --
+    session 3 starts on gpu-0 of node 1
+    ");
+}
+
+#[test]
+fn an_equal_priority_is_not_preempted() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.open(SessionSpec { priority: 90, ..session(1) });
+    mesh.plan();
+    mesh.open(preemptive(90, 1));
+    assert_snapshot!(story(&mut mesh), @"");
+}
+
+#[test]
+fn a_victim_comes_back_before_new_work_of_its_priority() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.open(low(1));
+    mesh.plan();
+    let high = mesh.open(preemptive(90, 1));
+    let evicted = story(&mut mesh);
+    mesh.apply(Command::PolicySet(PolicyName::Priority));
+    mesh.open(low(1));
+    mesh.apply(Command::SessionEnd(high));
+    assert_snapshot!(evicted + "\n== it ends\n" + &story(&mut mesh), @"
+    worker 1 of session 1 is preempted by session 2
+    --
+    session 2 starts on cpu of node 1
+    == it ends
+    session 1 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn a_bound_session_has_a_gpu_for_each_worker() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8), gpu("gpu-1", 8)])));
+    mesh.open(SessionSpec { policy: Some(PolicyName::GpuBinding), ..on_gpu(3, 100, 1) });
+    mesh.open(on_gpu(1, 100, 1));
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on gpu-0 of node 1
+    session 1 starts on gpu-1 of node 1
+    ");
+}
+
+#[test]
+fn a_session_bound_to_a_device_stands_nowhere_else() {
+    let mut mesh = Mesh::of(&[(A, 4), (B, 4)]);
+    mesh.open(SessionSpec { hold: Some(Hold::Named { node: B, device: "cpu".into() }), ..session(2) });
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on cpu of node 2
+    session 1 starts on cpu of node 2
+    ");
+}
+
+#[test]
+fn a_named_thing_is_counted_like_any_other_need() {
+    let mut mesh = Mesh::of(&[(A, 4)]);
+    let mut with_camera = node(B, 4);
+    with_camera.capability.offers.named.insert("camera".into(), 1);
+    mesh.apply(Command::NodeJoin(with_camera));
+    let mut need = cores(1);
+    need.named.insert("camera".into(), 1);
+    mesh.open(SessionSpec { need, ..session(2) });
+    assert_snapshot!(story(&mut mesh), @"session 1 starts on cpu of node 2");
+}
