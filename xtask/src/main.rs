@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod hil;
 mod house;
+mod mutants;
 mod simulate;
 mod test;
 mod tidy;
@@ -32,6 +33,12 @@ enum Cli {
     Bench(Measure),
     /// Whole meshes of real processes
     Hil(Measure),
+    /// Breaks one rule of the scheduler at a time, on a copy, and sees whether the tests notice
+    Mutants {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// The book in `docs/`
     Docs,
 }
@@ -62,6 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::Simulate(args) => simulate::run(&args),
         Cli::Bench(Measure { name, json }) => bench::run(&house, &name, json),
         Cli::Hil(Measure { name, json }) => hil::run(&house, &name, json),
+        Cli::Mutants { json } => mutants::run(&house, json),
         Cli::Docs => docs::build(&house),
     }
 }
