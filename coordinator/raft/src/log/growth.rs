@@ -53,6 +53,12 @@ impl Growth {
         self.ask();
     }
 
+    /// openraft has taken the last snapshot in: what was asked of it before that, while it was still busy, it has not heard.
+    pub(crate) fn taken(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+        self.ask();
+    }
+
     /// Returns when a snapshot is due; once for each.
     pub(crate) async fn due(&self) {
         self.due.notified().await;

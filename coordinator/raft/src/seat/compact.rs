@@ -28,6 +28,7 @@ pub(super) async fn run(raft: Raft, growth: Arc<Growth>, entries: Entries, keep_
                 }
                 if snapshot > purged_behind {
                     purged_behind = snapshot;
+                    growth.taken();
                     if purge(&raft, &entries, snapshot, keep_entries).await.is_err() {
                         return;
                     }

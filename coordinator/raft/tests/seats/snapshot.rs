@@ -13,7 +13,7 @@ async fn a_new_learner_catches_up_by_a_snapshot_of_several_pieces() {
         world.propose(fat(node)).await;
     }
     // Snapshots are made, and the log is cut, beside all else.
-    until(&first, "its log is cut", |role| role.purged >= Some(50)).await;
+    until(&first, "its log is cut", |role| role.purged >= Some(20)).await;
     first.add_learner(NodeId(2)).await.unwrap();
     let second = world.start(2).await;
     until_state(&second, "the state", |state| has(state, 1000) && has(state, 1119)).await;
