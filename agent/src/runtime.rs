@@ -97,6 +97,8 @@ pub struct Runtime {
     keeper: files::Keeper,
     announced: Option<Announcement>,
     mesh: Option<MeshId>,
+    /// The number of the last event, and the count of changes to nodes and workers, that everything here was shown.
+    seen: Option<(u64, u64)>,
     restated: Option<Instant>,
     begin: Instant,
 }
@@ -137,6 +139,7 @@ impl Runtime {
             keeper,
             announced: None,
             mesh: None,
+            seen: None,
             restated: None,
             begin,
         }
@@ -184,7 +187,14 @@ impl Runtime {
         let now = self.now();
         if state_changed {
             self.note_mesh();
-            self.api.seat.read(|state| {
+            let seen = self.seen;
+            self.seen = self.api.seat.read(|state| {
+                self.durable.on_state(state);
+                // Durable tasks change the state thousands of times a second, and nothing that the rest looks at.
+                let revision = Some((state.last_event, state.index().revision()));
+                if revision == seen {
+                    return revision;
+                }
                 for (id, node) in &state.nodes {
                     if let Ok(address) = node.spec.address.parse()
                         && *id != self.api.node
@@ -195,7 +205,7 @@ impl Runtime {
                 self.supervisor.on_state(now, state);
                 self.bench.on_state(state);
                 self.gateway.on_state(state);
-                self.durable.on_state(state);
+                revision
             });
             self.adopt_profiles();
         }
