@@ -20,7 +20,9 @@ impl Seat {
             return Ok(());
         }
         let raft = self.0.raft.clone();
-        to_the_end(async move { raft.add_learner(node.0, EmptyNode::new(), false).await.map(|_| ()) }).await
+        to_the_end(async move { raft.add_learner(node.0, EmptyNode::new(), false).await.map(|_| ()) }).await?;
+        self.until_shown(|role| role.voters.contains(&node) || role.learners.contains(&node)).await;
+        Ok(())
     }
 
     /// Makes these the voters and everybody else a learner. Allowed on the leader, for nodes that are learners and have
@@ -33,7 +35,18 @@ impl Seat {
         }
         self.check_voters(&role, &voters)?;
         let raft = self.0.raft.clone();
-        to_the_end(async move { raft.change_membership(numbers(&voters), true).await.map(|_| ()) }).await
+        let wanted = numbers(&voters);
+        to_the_end(async move { raft.change_membership(wanted, true).await.map(|_| ()) }).await?;
+        self.until_shown(|role| role.voters == voters && !role.changing).await;
+        Ok(())
+    }
+
+    /// openraft answers a change a moment before it shows it: whoever asks again right after the answer must find it done.
+    /// Ends at once where this node leads no longer, as what it is shown then is another's to say.
+    async fn until_shown(&self, is_shown: impl Fn(&Role) -> bool) {
+        let shown = |role: &Role| is_shown(role) || !role.is_leader || role.failure.is_some();
+        // An error says that the seat was closed meanwhile; the change is made all the same.
+        drop(self.roles().wait_for(shown).await);
     }
 
     fn check_voters(&self, role: &Role, voters: &BTreeSet<NodeId>) -> Result<(), ChangeError> {
