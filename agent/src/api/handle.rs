@@ -159,10 +159,9 @@ impl Api {
             propose(&self.seat, Command::NodeUp(spec.id)).await?;
         }
         let answer = events.iter().find_map(|event| match event {
-            Event::SessionCreated(id) => Some(Answer::Created(*id)),
-            Event::SessionEnded(id) => Some(Answer::Ended(*id)),
+            Event::SessionCreated(id) | Event::SessionKnown(id) => Some(Answer::Created(*id)),
             Event::Blocked { node, device, .. } => Some(blocked(*node, device.clone(), true)),
-            Event::Unblocked { node, device } => Some(blocked(*node, device.clone(), false)),
+            Event::Unblocked { node, device, .. } => Some(blocked(*node, device.clone(), false)),
             Event::PolicySet(policy) => Some(Answer::Policy(*policy)),
             Event::SeatsSet(rules) => Some(Answer::Seats(*rules)),
             Event::ModelAdded(model) => Some(added(model.clone(), false)),
@@ -170,6 +169,7 @@ impl Api {
             _ => None,
         });
         Ok(answer.unwrap_or(match change {
+            Change::SessionEnd(session) => Answer::Ended(session),
             Change::SeatEvict(node) => Answer::Seat { node, evicted: true },
             Change::SeatAllow(node) => Answer::Seat { node, evicted: false },
             _ => Answer::Done,

@@ -42,8 +42,7 @@ struct Line<'event> {
     sequence: u64,
     at: u64,
     what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
+    why: String,
     event: &'event Event,
 }
 
@@ -126,14 +125,14 @@ fn gap(after: u64, page: &EventPage) -> Option<Gap> {
 }
 
 fn line<'event>(numbered: &'event Numbered, names: &Names) -> Line<'event> {
-    let (what, why) = words::of(&numbered.event, names);
-    Line { sequence: numbered.sequence, at: numbered.at.0, what, why, event: &numbered.event }
+    let Numbered { sequence, at, event } = numbered;
+    Line { sequence: *sequence, at: at.0, what: words::of(event, names), why: event.reason(), event }
 }
 
 fn rows(events: &[Numbered], names: &Names) -> String {
     let row = |numbered: &Numbered| {
         let line = line(numbered, names);
-        [line.sequence.to_string(), time(numbered.at), line.what, line.why.unwrap_or_default()]
+        [line.sequence.to_string(), time(numbered.at), line.what, line.why]
     };
     table(["EVENT", "TIME", "WHAT", "WHY"], events.iter().map(row).collect())
 }

@@ -160,6 +160,8 @@ pub enum Refusal {
         /// The names there are.
         known: alloc::vec::Vec<String>,
     },
+    /// Whoever finds a place blocked must find out why.
+    NoReason,
     /// It is not blocked.
     NotBlocked(NodeId),
     /// A number of voters, or a time, that cannot be.
@@ -204,6 +206,7 @@ impl fmt::Display for Refusal {
             Self::NoDevice { node, device, known } => {
                 write!(f, "node {node} has no device '{device}'; it has: {}", known.join(", "))
             }
+            Self::NoReason => f.write_str("a block needs a reason, for whoever finds the place blocked: give --reason"),
             Self::NotBlocked(node) => {
                 write!(f, "it is not blocked on node {node}; `skein node status` shows what is")
             }

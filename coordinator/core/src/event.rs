@@ -1,5 +1,7 @@
 //! What changed, and why: the account that `apply` gives of a command.
 
+mod reason;
+
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +50,12 @@ pub enum Event {
         by: NodeId,
     },
     /// A node joined, or stated itself anew.
-    NodeJoined(NodeId),
+    NodeJoined {
+        /// Which.
+        node: NodeId,
+        /// What is new, for people.
+        reason: String,
+    },
     /// The leader no longer hears it; its workers left the plan.
     NodeDown(NodeId),
     /// It is heard again.
@@ -68,6 +75,8 @@ pub enum Event {
         node: NodeId,
         /// The device; the whole node where none is named.
         device: Option<String>,
+        /// Why it was blocked.
+        was: String,
     },
     /// Attempts failed on a device one after another: it takes no work until it has passed a test.
     DeviceQuarantined {
@@ -105,6 +114,8 @@ pub enum Event {
     ModelKnown(ModelRef),
     /// A session is open.
     SessionCreated(SessionId),
+    /// The same client asked for the same session again, and has it already.
+    SessionKnown(SessionId),
     /// A session is over; its workers left the plan.
     SessionEnded(SessionId),
     /// A session's pending tasks could keep so many workers busy.
@@ -124,7 +135,18 @@ pub enum Event {
         reason: String,
     },
     /// A worker entered the plan.
-    WorkerPlanned(WorkerId),
+    WorkerPlanned {
+        /// Which.
+        worker: WorkerId,
+        /// Whom it serves.
+        session: SessionId,
+        /// Where it runs.
+        node: NodeId,
+        /// On which of the node's devices.
+        device: String,
+        /// Why, for people.
+        reason: String,
+    },
     /// A worker is this far.
     WorkerChanged {
         /// Which.
@@ -132,15 +154,36 @@ pub enum Event {
         /// How far.
         status: WorkerStatus,
     },
+    /// So much work would be lost with a worker now.
+    WorkerAtStake {
+        /// Which.
+        worker: WorkerId,
+        /// The time since its task began, or last wrote a checkpoint.
+        length: Millis,
+    },
     /// A worker was given more or less.
     WorkerResized {
         /// Which.
         worker: WorkerId,
+        /// What it has now.
+        need: Resources,
     },
     /// A worker's session gave it back; it stays loaded until the room is needed.
-    WorkerReturned(WorkerId),
-    /// Its session took it up again.
-    WorkerRevived(WorkerId),
+    WorkerReturned {
+        /// Which.
+        worker: WorkerId,
+        /// Whose it is.
+        session: SessionId,
+    },
+    /// A worker that was given back, or that was to leave, serves again.
+    WorkerRevived {
+        /// Which.
+        worker: WorkerId,
+        /// Whom it serves.
+        session: SessionId,
+        /// Why, for people.
+        reason: String,
+    },
     /// A worker has to leave.
     WorkerLeaving {
         /// Which.

@@ -65,7 +65,7 @@ fn worker_stands_on(state: &State, id: WorkerId, worker: &Worker, node: &Node, f
 
 fn runs_there(state: &State, worker: &Worker, node: &Node, device: &Device) -> bool {
     let session = state.sessions.get(&worker.session);
-    session.is_none_or(|session| feasible::can_run(&node.spec.capability, device, &session.spec.target))
+    session.is_none_or(|session| feasible::can_run(&node.spec.capability, device, session))
 }
 
 fn nodes_hold(state: &State, found: &mut Vec<String>) {

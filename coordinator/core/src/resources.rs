@@ -11,6 +11,8 @@ use crate::capability::TEXT_BYTES_MAX;
 /// The most of one dimension that anybody may ask for or offer: far above any machine, and low enough that a sum over
 /// every worker of a mesh cannot overflow.
 pub const AMOUNT_MAX: u64 = 1 << 42;
+/// Thousandths of a whole GPU or stick.
+pub const GPU_WHOLE: u64 = 1_000;
 /// The most kinds of named things in one vector.
 pub const NAMED_MAX: usize = 16;
 /// Shares are counted in millionths.

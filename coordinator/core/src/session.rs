@@ -11,8 +11,9 @@ use crate::dispatch::retry::Retry;
 use crate::ids::NodeId;
 use crate::model::{ModelQuery, ModelRef};
 use crate::plan::STARVES_AFTER;
+use crate::plan::feasible::runs_beside_cpus;
 use crate::policy::PolicyName;
-use crate::resources::{AMOUNT_MAX, Resources};
+use crate::resources::{AMOUNT_MAX, GPU_WHOLE, Resources};
 use crate::time::{CLOCKS_DIFFER_MAX, Millis};
 
 /// The most workers one session may ask for.
@@ -161,6 +162,8 @@ impl SessionSpec {
             String::from("it has a share of what is spare and no room for it; give --max more than --fixed")
         } else if self.share == 0 && self.max > self.fixed {
             String::from("it may have more than its fixed workers and has no share to get them by; give --share")
+        } else if self.max > 0 && self.max < self.fixed {
+            alloc::format!("it may have {} workers at most, and asks for {} fixed ones", self.max, self.fixed)
         } else if self.share > SHARE_MAX {
             alloc::format!("its share is {}; the most is {SHARE_MAX}", self.share)
         } else if self.priority > PRIORITY_MAX {
@@ -169,6 +172,13 @@ impl SessionSpec {
             String::from("a worker needs some cpu and some memory; give --cpu and --memory above zero")
         } else if !self.need.within_bounds() || !most.within_bounds() {
             alloc::format!("a need is beyond all machines (more than {AMOUNT_MAX} of anything), or has too many names")
+        } else if most.gpu_milli > GPU_WHOLE {
+            alloc::format!(
+                "a worker stands on one device, so it needs {GPU_WHOLE}m gpu at most; it asks for {}m",
+                most.gpu_milli
+            )
+        } else if let Some((name, _)) = self.need.named.iter().find(|(_, count)| **count == 0) {
+            alloc::format!("it needs 0 of '{name}'; leave out what it does not need")
         } else if !self.need.fits(most) {
             String::from("its need may not grow below where it begins: --cpu-max or --memory-max is below the need")
         } else if self.grace > GRACE_MAX {
@@ -177,10 +187,29 @@ impl SessionSpec {
             String::from("no target has so long a name")
         } else if matches!(&self.hold, Some(Hold::Named { device, .. }) if device.len() > TEXT_BYTES_MAX) {
             String::from("no device has so long a name")
+        } else if let Some(why) = self.policy.and_then(|policy| self.contradicts(policy)) {
+            String::from(why)
         } else {
             return self.retry.check();
         };
         Err(why)
+    }
+
+    /// Why the policy that it names cannot be followed with what else it asks for.
+    fn contradicts(&self, policy: PolicyName) -> Option<&'static str> {
+        let is_bound = |hold: &Hold| matches!(hold, Hold::EachDevice | Hold::Named { .. });
+        match (policy, &self.hold) {
+            (PolicyName::Exclusive, Some(Hold::Nothing)) => Some(
+                "policy exclusive keeps its devices or nodes to itself, and it is to keep nothing: give --exclusive or another --policy",
+            ),
+            (PolicyName::GpuBinding, Some(hold)) if !is_bound(hold) => Some(
+                "policy gpu-binding gives each worker a device of its own, or the one that is named: give --bind in place of --exclusive",
+            ),
+            (PolicyName::GpuBinding, _) if !runs_beside_cpus(&self.target) => Some(
+                "policy gpu-binding places it on GPUs and sticks only, and its target runs on none: give another --target or --policy",
+            ),
+            _ => None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ pub(super) fn committed(event: &Event) {
     match event {
         Event::NodeDown(node) => tracing::warn!(%node, "node is down"),
         Event::NodeUp(node) => tracing::info!(%node, "node is up again"),
-        Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
+        Event::NodeJoined { node, reason } => tracing::info!(%node, "node joined: {reason}"),
         Event::DeviceTested { node, device } => tracing::info!(%node, device, "device is tested"),
         Event::DeviceTrusted { node, device } => tracing::info!(%node, device, "device is sound again"),
         Event::SessionWants { session, workers } => {
@@ -20,9 +20,11 @@ pub(super) fn committed(event: &Event) {
         Event::WorkerLeaving { worker, until, why } => {
             tracing::info!(worker = worker.0, until = until.0, "worker has to leave: {why}");
         }
-        Event::WorkerReturned(worker) => tracing::info!(worker = worker.0, "worker is given back and kept warm"),
-        Event::WorkerRevived(worker) => tracing::info!(worker = worker.0, "worker serves again"),
-        Event::WorkerResized { worker } => tracing::info!(worker = worker.0, "worker gets more or less"),
+        Event::WorkerReturned { worker, .. } => tracing::info!(worker = worker.0, "worker is given back and kept warm"),
+        Event::WorkerRevived { worker, reason, .. } => {
+            tracing::info!(worker = worker.0, "worker serves again: {reason}");
+        }
+        Event::WorkerResized { worker, .. } => tracing::info!(worker = worker.0, "worker gets more or less"),
         Event::WorkerRemoved { worker, session, reason } => {
             tracing::info!(worker = worker.0, session = session.0, "worker leaves the plan: {reason}");
         }

@@ -23,7 +23,10 @@ pub(super) struct Order<'a> {
 
 pub(super) fn block(state: &mut State, at: Millis, id: NodeId, order: &Order) -> Result<Vec<Event>, Refusal> {
     let node = node_with(state, id, order.device)?;
-    let reason = shorten(order.reason);
+    let reason = shorten(order.reason.trim());
+    if reason.is_empty() {
+        return Err(Refusal::NoReason);
+    }
     let block = Block { by: order.by, reason: reason.clone(), since: at, ending: order.ending };
     match order.device {
         None => node.block = Some(block),
@@ -69,10 +72,10 @@ pub(super) fn unblock(state: &mut State, at: Millis, id: NodeId, device: Option<
         None => node.block.take(),
         Some(device) => node.devices.get_mut(device).and_then(|health| health.block.take()),
     };
-    block.ok_or(Refusal::NotBlocked(id))?;
+    let was = block.ok_or(Refusal::NotBlocked(id))?.reason;
     node.devices.retain(|_, health| !health.is_forgettable());
     state.touch(id);
-    let mut events = vec![Event::Unblocked { node: id, device: device.map(String::from) }];
+    let mut events = vec![Event::Unblocked { node: id, device: device.map(String::from), was }];
     // What was to leave with the drain may stay, where nothing else is in its way.
     let drained = state.workers_on(id).filter(|(_, worker)| {
         let is_usable = state.nodes.get(&id).is_some_and(|node| node.is_usable(&worker.device));
@@ -84,7 +87,8 @@ pub(super) fn unblock(state: &mut State, at: Millis, id: NodeId, device: Option<
         let Some(session) = session.filter(|session| !is_full(state, *session)) else { continue };
         state.change_worker(worker, |worker| worker.duty = Duty::Serving);
         note_lacking(state, at, session);
-        events.push(Event::WorkerRevived(worker));
+        let reason = "the place that it was to leave is no longer blocked".into();
+        events.push(Event::WorkerRevived { worker, session, reason });
     }
     Ok(events)
 }

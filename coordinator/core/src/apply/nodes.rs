@@ -1,5 +1,7 @@
 //! Nodes come, go, and state themselves anew.
 
+mod news;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -20,24 +22,27 @@ pub(super) fn join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec
         return Err(Refusal::NodeOutOfBounds);
     }
     let count = state.nodes.len();
-    match state.nodes.get_mut(&spec.id) {
+    let reason = match state.nodes.get_mut(&spec.id) {
         Some(known) => {
+            let reason = news::of(&known.spec, spec);
             // Whether it is up is left to the leader's ears: what is said of a node, and its beats, may take different ways, and one
             // that flaps would get round its damping.
             known.spec = spec.clone();
             // What was said of a device that is no longer there, says nothing of one that may come under its name.
             let capability = &known.spec.capability;
             known.devices.retain(|name, _| capability.device(name).is_some());
+            reason
         }
         None if count >= NODES_MAX => return Err(full("nodes", NODES_MAX)),
         None => {
             let node = Node { spec: spec.clone(), up: true, since: at, flaps: 0, block: None, devices: [].into() };
             state.nodes.insert(spec.id, node);
+            "it is new to the mesh".into()
         }
-    }
+    };
     state.touch(spec.id);
     // A node may come back with less than it had: what can no longer stand there leaves the plan, the cheapest first.
-    let mut events = vec![Event::NodeJoined(spec.id)];
+    let mut events = vec![Event::NodeJoined { node: spec.id, reason }];
     while let Some(worker) = first_that_cannot_stand(state, spec) {
         events.extend(workers::remove(state, at, worker, "its node now offers less"));
     }
@@ -49,9 +54,7 @@ fn first_that_cannot_stand(state: &State, spec: &NodeSpec) -> Option<WorkerId> {
     let unable = state.workers_on(spec.id).find(|(_, worker)| {
         let session = state.sessions.get(&worker.session);
         let device = capability.device(&worker.device);
-        !session
-            .zip(device)
-            .is_some_and(|(session, device)| feasible::can_run(capability, device, &session.spec.target))
+        !session.zip(device).is_some_and(|(session, device)| feasible::can_run(capability, device, session))
     });
     unable.map(|(id, _)| id).or_else(|| first_to_leave(state, spec))
 }

@@ -1,12 +1,13 @@
 //! Carries out what the leader planned.
 
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::apply::{note_lacking, workers};
 use crate::event::Event;
-use crate::ids::WorkerId;
+use crate::ids::{SessionId, WorkerId};
 use crate::plan::feasible::{self, Unfit};
 use crate::plan::{Change, Placement, Plan};
 use crate::resources::Resources;
@@ -32,9 +33,9 @@ fn make(state: &mut State, at: Millis, change: &Change) -> Result<Option<Event>,
         Change::Stop(worker) => stop(state, at, *worker),
         Change::Leave { worker, why } => leave(state, at, *worker, *why).map(Some),
         Change::Return(worker) => {
-            expect(state, *worker, Worker::serves)?;
+            let session = expect(state, *worker, Worker::serves)?.session;
             set_duty(state, at, *worker, Duty::Warm);
-            Ok(Some(Event::WorkerReturned(*worker)))
+            Ok(Some(Event::WorkerReturned { worker: *worker, session }))
         }
         Change::Revive(worker) => revive(state, at, *worker).map(Some),
         Change::Resize { worker, need } => resize(state, *worker, need).map(Some),
@@ -82,8 +83,9 @@ fn revive(state: &mut State, at: Millis, id: WorkerId) -> Result<Event, Unfit> {
     let device = device.ok_or_else(|| Unfit::NoDevice(worker.device.clone()))?;
     feasible::node_may_serve(session, node, at)?;
     feasible::device_may_serve(session, node, device)?;
+    let (session, reason) = (worker.session, why_one_more(state, worker.session));
     set_duty(state, at, id, Duty::Serving);
-    Ok(Event::WorkerRevived(id))
+    Ok(Event::WorkerRevived { worker: id, session, reason })
 }
 
 fn resize(state: &mut State, id: WorkerId, need: &Resources) -> Result<Event, Unfit> {
@@ -97,11 +99,12 @@ fn resize(state: &mut State, id: WorkerId, need: &Resources) -> Result<Event, Un
     let device = device.ok_or_else(|| Unfit::NoDevice(worker.device.clone()))?;
     feasible::has_room(need, &state.room(node, device).plus(&worker.need))?;
     state.change_worker(id, |worker| worker.need = need.clone());
-    Ok(Event::WorkerResized { worker: id })
+    Ok(Event::WorkerResized { worker: id, need: need.clone() })
 }
 
 fn start(state: &mut State, at: Millis, placement: &Placement) -> Result<Event, Unfit> {
     let session = feasible::check(state, at, placement)?;
+    let reason = why_one_more(state, placement.session);
     let worker = Worker {
         session: placement.session,
         node: placement.node,
@@ -115,7 +118,22 @@ fn start(state: &mut State, at: Millis, placement: &Placement) -> Result<Event, 
     state.insert_worker(state.last_worker, worker);
     note_lacking(state, at, placement.session);
     made_up_for(state, placement.session);
-    Ok(Event::WorkerPlanned(state.last_worker))
+    Ok(Event::WorkerPlanned {
+        worker: state.last_worker,
+        session: placement.session,
+        node: placement.node,
+        device: placement.device.clone(),
+        reason,
+    })
+}
+
+/// For what a session gets one more worker.
+fn why_one_more(state: &State, id: SessionId) -> String {
+    let (fixed, wanted) = state.sessions.get(&id).map_or((0, 0), |session| (session.spec.fixed, session.wanted));
+    match state.index().serving(id) {
+        serving if serving < fixed => format!("its session has {serving} of its {fixed} fixed workers"),
+        serving => format!("its session has {serving} of the {wanted} workers that its tasks could keep busy"),
+    }
 }
 
 fn set_duty(state: &mut State, at: Millis, id: WorkerId, duty: Duty) {
@@ -131,7 +149,7 @@ fn set_duty(state: &mut State, at: Millis, id: WorkerId, duty: Duty) {
 }
 
 /// One more worker serves where some had been evicted.
-fn made_up_for(state: &mut State, id: crate::ids::SessionId) {
+fn made_up_for(state: &mut State, id: SessionId) {
     if let Some(session) = state.sessions.get_mut(&id) {
         session.evicted = session.evicted.saturating_sub(1);
     }

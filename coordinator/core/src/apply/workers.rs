@@ -29,8 +29,11 @@ pub(super) fn report(
         WorkerReport::Status(known) if worker.status == *known => Ok(vec![]),
         WorkerReport::Status(status) => Ok(vec![change_status(state, at, id, *status)]),
         WorkerReport::AtStake(length) => {
+            if worker.at_stake == *length {
+                return Ok(vec![]);
+            }
             state.change_worker(id, |worker| worker.at_stake = *length);
-            Ok(vec![])
+            Ok(vec![Event::WorkerAtStake { worker: id, length: *length }])
         }
         WorkerReport::Left => match worker.duty {
             Duty::Leaving { .. } => Ok(remove(state, at, id, "it has finished what it had").into_iter().collect()),

@@ -13,6 +13,7 @@ use crate::ids::NodeId;
 use crate::model::ModelRef;
 use crate::plan::feasible;
 use crate::resources::Resources;
+use crate::session::Session;
 
 /// Needs of which it is remembered that no device of a class has room for them: the needs of a mesh come in few sizes.
 const HOPELESS_MAX: usize = 32;
@@ -67,9 +68,9 @@ impl Kind {
         Self { device: device.kind, hardware: device.hardware.clone(), targets, size }
     }
 
-    /// Whether a target runs on such devices.
-    pub(super) fn runs(&self, target: &str) -> bool {
-        feasible::runs_on(target, self.device) && self.targets.iter().any(|known| known == target)
+    /// Whether workers of a session may stand on such devices.
+    pub(super) fn suits(&self, session: &Session) -> bool {
+        feasible::suits(session, self.device) && self.targets.contains(&session.spec.target)
     }
 }
 

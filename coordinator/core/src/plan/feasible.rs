@@ -37,6 +37,8 @@ pub enum Unfit {
     NoTarget(NodeId, String),
     /// The target does not run on this kind of device.
     WrongDevice(String),
+    /// The device has room that is counted, and the session asks for none of it.
+    AsksForNone(String),
     /// The node has no such device.
     NoDevice(String),
     /// The session is bound to another place.
@@ -78,6 +80,10 @@ impl fmt::Display for Unfit {
             }
             Self::NoTarget(node, target) => write!(f, "node {node} has no target '{target}'"),
             Self::WrongDevice(device) => write!(f, "the target does not run on device '{device}'"),
+            Self::AsksForNone(device) => write!(
+                f,
+                "its need has no part of a GPU or stick, and device '{device}' is shared by parts: give --gpu, or let the session have its devices to itself"
+            ),
             Self::NoDevice(device) => write!(f, "there is no device '{device}'"),
             Self::BoundElsewhere => f.write_str("the session is bound to another device"),
             Self::KeptBy(session) => write!(f, "session {session} keeps it to itself"),
@@ -137,6 +143,9 @@ pub(crate) fn device_may_serve(session: &Session, node: &Node, device: &Device) 
     if !runs_on(&session.spec.target, device.kind) {
         return Err(Unfit::WrongDevice(device.name.clone()));
     }
+    if !is_counted_on(session, device.kind) {
+        return Err(Unfit::AsksForNone(device.name.clone()));
+    }
     if matches!(&session.hold, Hold::Named { device: name, .. } if *name != device.name) {
         return Err(Unfit::BoundElsewhere);
     }
@@ -190,12 +199,23 @@ pub(crate) fn company<'state>(
 }
 
 /// Whether a worker that stands on this device may stay: what its node can run may have changed since it was placed.
-pub(crate) fn can_run(capability: &Capability, device: &Device, target: &str) -> bool {
-    capability.targets.iter().any(|known| known == target) && runs_on(target, device.kind)
+pub(crate) fn can_run(capability: &Capability, device: &Device, session: &Session) -> bool {
+    capability.targets.contains(&session.spec.target) && suits(session, device.kind)
+}
+
+/// Whether workers of a session may stand on this kind of device at all.
+pub(crate) fn suits(session: &Session, kind: DeviceKind) -> bool {
+    runs_on(&session.spec.target, kind) && is_counted_on(session, kind)
+}
+
+/// What a worker uses of a GPU or stick is counted by its need. One that asks for nothing would use it all the same, so it
+/// stands there only where nobody else can.
+fn is_counted_on(session: &Session, kind: DeviceKind) -> bool {
+    kind == DeviceKind::Cpu || session.spec.need.gpu_milli > 0 || session.hold.keeps_device()
 }
 
 /// Which kinds of device a target runs on. The node's own list of targets says what its binary holds.
-pub(crate) fn runs_on(target: &str, kind: DeviceKind) -> bool {
+fn runs_on(target: &str, kind: DeviceKind) -> bool {
     match target {
         "tract" => kind == DeviceKind::Cpu,
         "onnxruntime" => matches!(kind, DeviceKind::Cpu | DeviceKind::Gpu),
@@ -203,6 +223,11 @@ pub(crate) fn runs_on(target: &str, kind: DeviceKind) -> bool {
         "simulated" => true,
         _ => false,
     }
+}
+
+/// Whether a target runs on any kind of device that is no processor.
+pub(crate) fn runs_beside_cpus(target: &str) -> bool {
+    [DeviceKind::Gpu, DeviceKind::Movidius].into_iter().any(|kind| runs_on(target, kind))
 }
 
 /// Why the nodes that ever joined could not hold the fixed workers of this session, even if they were empty, or not one
@@ -283,5 +308,5 @@ fn is_meant(session: &Session, node: &Node, device: &Device) -> bool {
         Hold::Named { node: named, device: name } => node.spec.id == *named && device.name == *name,
         _ => true,
     };
-    is_named && can_run(&node.spec.capability, device, &session.spec.target)
+    is_named && can_run(&node.spec.capability, device, session)
 }

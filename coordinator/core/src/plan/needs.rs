@@ -19,10 +19,14 @@ impl<'state> Needs<'state> {
     }
 
     /// Whether the session needs as much as one of them or more. One that keeps places to itself may have room there that is
-    /// closed to all others.
+    /// closed to all others, and one that asks for a part of a GPU may stand where one that asks for none may not.
     pub(super) fn cover(&self, session: &Session) -> bool {
+        let asks_for_gpu = |need: &Resources| need.gpu_milli > 0;
         let covers = |(policy, target, need): &(PolicyName, &str, &Resources)| {
-            *policy == session.policy && *target == session.spec.target && need.fits(&session.reserved)
+            *policy == session.policy
+                && *target == session.spec.target
+                && asks_for_gpu(need) == asks_for_gpu(&session.reserved)
+                && need.fits(&session.reserved)
         };
         session.hold == Hold::Nothing && self.0.iter().any(covers)
     }

@@ -45,7 +45,7 @@ impl<'state> Request<'state> {
     pub(super) fn new(cycle: &mut Cycle<'state>, id: SessionId, session: &'state Session, is_fixed: bool) -> Self {
         let model = cycle.places.model(&session.model);
         let target = session.spec.target.as_str();
-        let classes = cycle.places.classes().iter().enumerate().filter(|(_, class)| class.kind.runs(target));
+        let classes = cycle.places.classes().iter().enumerate().filter(|(_, class)| class.kind.suits(session));
         let paces = classes.map(|(number, class)| (pace(class.run_micros(&session.model, target)), number));
         let mut paces: Vec<(u32, usize)> = paces.collect();
         paces.sort_unstable();

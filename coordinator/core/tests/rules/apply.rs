@@ -3,12 +3,13 @@
 use skein_core::capability::{Device, DeviceKind, Heat, NodeSpec, TEXT_BYTES_MAX};
 use skein_core::model::{FILE_BYTES_MAX, MANIFEST_BYTES_MAX, ModelQuery, ModelRef, ModelSpec};
 use skein_core::plan::{Change, Placement, Plan};
+use skein_core::policy::PolicyName;
 use skein_core::resources::AMOUNT_MAX;
-use skein_core::session::{SessionSpec, WORKERS_MAX};
+use skein_core::session::{Hold, SessionSpec, WORKERS_MAX};
 use skein_core::worker::{REASON_BYTES_MAX, WorkerReport, WorkerStatus};
 use skein_core::{Command, Event, MeshId, Millis, NodeId, Refusal, Resources, SessionId, WorkerId};
 
-use crate::mesh::{A, B, Mesh, cores, model, node, session};
+use crate::mesh::{A, B, Mesh, cores, device, model, node, session};
 
 fn version(name: &str, version: u32) -> ModelRef {
     ModelRef { name: name.into(), version }
@@ -25,7 +26,8 @@ fn a_node_that_joins_is_up_since_then_and_may_state_itself_anew() {
     let mut mesh = Mesh::of(&[(A, 2)]);
     let since = mesh.now;
     mesh.wait(500);
-    assert_eq!(mesh.apply(Command::NodeJoin(node(A, 4))), [Event::NodeJoined(A)]);
+    let reason = "what it offers changed".into();
+    assert_eq!(mesh.apply(Command::NodeJoin(node(A, 4))), [Event::NodeJoined { node: A, reason }]);
     let known = &mesh.state.nodes[&A];
     assert!(known.up && known.since == since && known.spec == node(A, 4), "{known:?}");
 }
@@ -149,7 +151,48 @@ fn numbers_that_make_no_sense_are_refused_at_the_door() {
     assert!(create(|spec| spec.need.cpu_millicores = 0));
     assert!(create(|spec| spec.need.memory_bytes = 0));
     assert!(create(|spec| spec.target = "t".repeat(TEXT_BYTES_MAX + 1)));
+    assert!(create(|spec| spec.need.gpu_milli = 1_001));
+    assert!(create(|spec| spec.need.named = [("camera".into(), 0)].into()));
     mesh.session(WORKERS_MAX);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_at_the_door() {
+    let mut mesh = Mesh::founded();
+    let mut why = |change: fn(&mut SessionSpec)| {
+        let mut spec = session(2);
+        change(&mut spec);
+        match mesh.refusal(Command::SessionCreate(spec)) {
+            Refusal::BadSession(why) => why,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(why(|spec| spec.max = 1), "it may have 1 workers at most, and asks for 2 fixed ones");
+    let exclusive = why(|spec| (spec.policy, spec.hold) = (Some(PolicyName::Exclusive), Some(Hold::Nothing)));
+    assert!(exclusive.starts_with("policy exclusive keeps"), "{exclusive}");
+    let shared = why(|spec| (spec.policy, spec.hold) = (Some(PolicyName::GpuBinding), Some(Hold::Node)));
+    assert!(shared.starts_with("policy gpu-binding gives each worker a device"), "{shared}");
+    let processor = why(|spec| spec.policy = Some(PolicyName::GpuBinding));
+    assert!(processor.contains("its target runs on none"), "{processor}");
+}
+
+/// What runs on a GPU without a word on how much of it would be counted nowhere.
+#[test]
+fn a_worker_that_asks_for_no_part_of_a_gpu_stands_there_only_alone() {
+    let mut mesh = Mesh::of(&[]);
+    let mut spec = node(A, 4);
+    spec.capability.targets = vec!["onnxruntime".into()];
+    spec.capability.devices =
+        vec![device("gpu-0", DeviceKind::Gpu, Resources { gpu_milli: 1_000, ..Resources::default() })];
+    mesh.apply(Command::NodeJoin(spec));
+    let asked = SessionSpec { target: "onnxruntime".into(), ..session(1) };
+    let id = mesh.open(asked.clone());
+    assert_eq!(mesh.plan(), []);
+    let events = mesh.place(id, A, "gpu-0");
+    let is_told = |reason: &str| reason.contains("its need has no part of a GPU or stick");
+    assert!(matches!(&events[..], [Event::ChangeRefused { reason, .. }] if is_told(reason)), "{events:?}");
+    let alone = mesh.open(SessionSpec { hold: Some(Hold::Device), ..asked });
+    assert_eq!(mesh.plan(), [(alone, A)]);
 }
 
 #[test]
@@ -159,7 +202,6 @@ fn a_session_that_ends_takes_its_workers_along_and_its_id_is_not_used_again() {
     mesh.plan();
     let gone = Event::WorkerRemoved { worker: WorkerId(2), session: second, reason: "its session ended".into() };
     assert_eq!(mesh.apply(Command::SessionEnd(second)), [Event::SessionEnded(second), gone]);
-    assert_eq!(mesh.refusal(Command::SessionEnd(second)), Refusal::NoSession(second));
     assert_eq!(mesh.nodes_of(first), [A]);
     assert_eq!(mesh.session(1), SessionId(3));
     mesh.plan();
@@ -232,7 +274,7 @@ fn what_no_longer_holds_of_a_plan_is_refused_alone() {
         .iter()
         .map(|event| match event {
             Event::ChangeRefused { reason, .. } => reason.clone(),
-            Event::WorkerPlanned(worker) => format!("planned {worker}"),
+            Event::WorkerPlanned { worker, .. } => format!("planned {worker}"),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -263,7 +305,7 @@ fn a_plan_stops_only_who_does_not_serve() {
         [Event::ChangeRefused { change, reason }]
     };
     assert_eq!(make(Change::Stop(worker)), refused(Change::Stop(worker)), "whoever serves is asked to leave first");
-    assert_eq!(make(Change::Return(worker)), [Event::WorkerReturned(worker)]);
+    assert_eq!(make(Change::Return(worker)), [Event::WorkerReturned { worker, session }]);
     assert_eq!(make(Change::Return(worker)), refused(Change::Return(worker)));
     let reason = "it was only kept warm, and the room is needed".into();
     assert_eq!(make(Change::Stop(worker)), [Event::WorkerRemoved { worker, session, reason }]);
@@ -296,7 +338,7 @@ fn a_placement_is_refused_where_the_worker_could_not_run() {
     why(B, "node 0000000000000002 is down");
     why(A, "its workers failed on node 0000000000000001 of late, so it is passed over for a while");
     mesh.wait(5_000);
-    assert_eq!(mesh.place(id, A, "cpu"), [Event::WorkerPlanned(WorkerId(2))]);
+    assert!(matches!(mesh.place(id, A, "cpu")[..], [Event::WorkerPlanned { worker: WorkerId(2), .. }]));
 }
 
 #[test]
@@ -338,9 +380,8 @@ fn no_need_however_large_overflows() {
 fn a_claim_that_is_asked_twice_makes_one_session() {
     let mut mesh = Mesh::founded();
     let claimed = SessionSpec { claim: Some(7), ..session(1) };
-    let first = mesh.apply(Command::SessionCreate(claimed.clone()));
-    let again = mesh.apply(Command::SessionCreate(claimed));
-    assert_eq!(first, again, "the same answer");
+    let first = mesh.open(claimed.clone());
+    assert_eq!(mesh.apply(Command::SessionCreate(claimed)), [Event::SessionKnown(first)]);
     assert_eq!(mesh.state.sessions.len(), 1);
     mesh.apply(Command::SessionCreate(SessionSpec { claim: Some(8), ..session(1) }));
     mesh.apply(Command::SessionCreate(session(1)));

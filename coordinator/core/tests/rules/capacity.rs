@@ -14,9 +14,10 @@ fn what_no_longer_fits_leaves_newest_first() {
     let mut mesh = Mesh::of(&[(A, 4)]);
     let id = mesh.session(4);
     mesh.plan();
-    assert_eq!(mesh.apply(Command::NodeJoin(node(A, 2))), [Event::NodeJoined(A), told_less(4), told_less(3)]);
+    let joined = Event::NodeJoined { node: A, reason: "what it offers changed".into() };
+    assert_eq!(mesh.apply(Command::NodeJoin(node(A, 2))), [joined.clone(), told_less(4), told_less(3)]);
     assert_eq!(mesh.nodes_of(id), [A, A]);
-    assert_eq!(mesh.apply(Command::NodeJoin(node(A, 4))), [Event::NodeJoined(A)]);
+    assert_eq!(mesh.apply(Command::NodeJoin(node(A, 4))), [joined]);
     assert_eq!(mesh.plan().len(), 2);
 }
 

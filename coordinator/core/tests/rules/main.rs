@@ -8,6 +8,7 @@ mod demand;
 mod dispatch;
 mod durable;
 mod election;
+mod events;
 mod health;
 mod liveness;
 mod mesh;

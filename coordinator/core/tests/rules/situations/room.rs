@@ -285,7 +285,7 @@ fn what_the_empty_mesh_could_not_hold_is_refused_with_the_reason() {
     the mesh could not hold the workers of this session: it needs 12 GiB GPU memory; the largest device has 8 GiB GPU memory
     the mesh could not hold the workers of this session: it asks for 5 fixed workers; all nodes together could hold 4
     the mesh could not hold the workers of this session: it asks for 3 fixed workers; all nodes together could hold 2
-    the mesh could not hold the workers of this session: its policy keeps it off every device it could run on: it is no GPU or stick
+    the session cannot be: policy gpu-binding places it on GPUs and sticks only, and its target runs on none: give another --target or --policy
     the mesh could not hold the workers of this session: it asks for 3 fixed workers; all nodes together could hold 2
     the mesh could not hold the workers of this session: it asks for 11 fixed workers; all nodes together could hold 10
     ");

@@ -57,15 +57,15 @@ fn told(before: &Before, state: &State, events: &[Event], found: &mut Vec<String
         before.workers.iter().map(|(id, worker)| (*id, Some(worker.duty.clone()))).collect();
     for event in events {
         let known = match event {
-            Event::WorkerPlanned(id) => {
+            Event::WorkerPlanned { worker: id, .. } => {
                 if *id <= newest || told.insert(*id, Some(Duty::Serving)).is_some() {
                     found.push(format!("worker {id} is planned under an id that was given out before"));
                 }
                 continue;
             }
             Event::WorkerRemoved { worker, .. } => told.remove(worker).is_some(),
-            Event::WorkerReturned(id) => told.insert(*id, Some(Duty::Warm)).is_some(),
-            Event::WorkerRevived(id) => told.insert(*id, Some(Duty::Serving)).is_some(),
+            Event::WorkerReturned { worker: id, .. } => told.insert(*id, Some(Duty::Warm)).is_some(),
+            Event::WorkerRevived { worker: id, .. } => told.insert(*id, Some(Duty::Serving)).is_some(),
             Event::WorkerLeaving { worker, until, why } => {
                 told.insert(*worker, Some(Duty::Leaving { until: *until, why: *why })).is_some()
             }
@@ -81,7 +81,7 @@ fn told(before: &Before, state: &State, events: &[Event], found: &mut Vec<String
         found.push(format!("by the events the workers are {told:?}"));
     }
     let resized =
-        |id: &WorkerId| events.iter().any(|event| matches!(event, Event::WorkerResized { worker } if worker == id));
+        |id: &WorkerId| events.iter().any(|event| matches!(event, Event::WorkerResized { worker, .. } if worker == id));
     for (id, worker) in &state.workers {
         if before.workers.get(id).is_some_and(|known| known.need != worker.need) && !resized(id) {
             found.push(format!("worker {id} was given something else, and nobody says so"));
@@ -100,7 +100,7 @@ fn evicted(before: &Before, state: &State, entry: &Entry, events: &[Event], foun
     for event in events {
         let (id, more) = match event {
             Event::WorkerLeaving { worker, why: Why::Preempted { .. }, .. } => (worker, true),
-            Event::WorkerPlanned(worker) | Event::WorkerRevived(worker) => (worker, false),
+            Event::WorkerPlanned { worker, .. } | Event::WorkerRevived { worker, .. } => (worker, false),
             _ => continue,
         };
         let Some(count) = session(id).and_then(|session| counts.get_mut(&session)) else { return };
