@@ -145,7 +145,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let host = Host::new(worker_events);
     let gateway = Gateway::new(node, host.clone(), pool.clone());
     let trial = Arc::new(Semaphore::new(1));
-    let api = Api { node, seat: seat.clone(), pool: pool.clone(), contacts, blobs, trial };
+    let api = Api { node, seat: seat.clone(), pool: pool.clone(), gateway: gateway.clone(), contacts, blobs, trial };
     let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?);
     let sweeping = tokio::spawn(files.clone().sweep());
     let durable = Durable::new(api.clone(), gateway.clone(), files);

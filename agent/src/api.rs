@@ -19,7 +19,7 @@ pub(crate) use coordinator::lost_words;
 pub(crate) use time::time;
 
 pub use answers::coordinator::{CoordinatorStatus, Member};
-pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelStatus};
+pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelStatus, TaskEventPage};
 pub use answers::{NodeStatus, SeatStatus, SessionStatus, TaskStatus, WorkerEntry};
 
 mod answers;
@@ -48,6 +48,15 @@ pub enum Request {
     PlanTrial(SessionSpec),
     /// What happened after the event of this number; 0 for all that is kept.
     Events {
+        /// The number of the last event that is known.
+        after: u64,
+        /// The most to give; an answer holds at most [`EVENTS_MAX`].
+        most: usize,
+    },
+    /// What happened to the tasks of a session whose gateway the asked agent is, after the event of this number.
+    TaskEvents {
+        /// Whose tasks.
+        session: SessionId,
         /// The number of the last event that is known.
         after: u64,
         /// The most to give; an answer holds at most [`EVENTS_MAX`].
@@ -157,6 +166,8 @@ pub enum Answer {
     Forecast(Box<Forecast>),
     /// To [`Request::Events`].
     Events(EventPage),
+    /// To [`Request::TaskEvents`].
+    TaskEvents(TaskEventPage),
     /// To [`Request::TaskStatus`].
     Tasks(Vec<TaskStatus>),
     /// To changes of which there is nothing to say.

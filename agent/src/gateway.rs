@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use skein_core::dispatch::events::TaskEvent;
 use skein_core::{NodeId, SessionId, State, WorkerId};
 
 use crate::link::Pool;
@@ -96,6 +97,13 @@ impl Gateway {
             (session.id, waiting, running)
         });
         demand.collect()
+    }
+
+    /// What happened to the tasks of a session here after the event of this number, oldest first, and the number of the last;
+    /// 0 where none came through here.
+    pub(crate) fn task_events(&self, id: SessionId, after: u64, most: usize) -> (Vec<TaskEvent>, u64) {
+        let session = self.sessions().get(&id).cloned();
+        session.map_or((vec![], 0), |session| session.events(after, most))
     }
 
     fn supply(&self, id: SessionId, session: &Arc<Session>, state: &State) {

@@ -32,6 +32,11 @@ fn a_lone_agent_is_a_complete_mesh() {
     let session = probe::open_session(&bed, 2);
     let printed = run_while(&mut bed, 0, &session, 8, |_| {});
     assert_eq!(probe::check_rows(&probe::rows(&printed), 8).len(), 1);
+    // Each task was submitted, sent and answered, and each step is an event of the gateway.
+    let told = bed.cli(&["events", "--tasks", &session, "--json"]);
+    let told = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("it is an object"));
+    let done = told.filter(|event| event["what"] == "done" && event["why"] == "the worker answered");
+    assert_eq!(done.count(), 8);
     assert!(bed.cli(&["session", "end", &session]).contains("ended"));
     let children = || fault::children(bed.agents[0].process.as_ref().unwrap().id());
     assert!(wait_for(|| children().is_empty()), "the workers of an ended session end");

@@ -336,6 +336,7 @@ fn the_policy_is_shown_and_set_and_every_change_is_an_event() {
         let sequence = event["sequence"].as_u64().unwrap();
         assert_eq!(sequence, last + 1, "no event is left out");
         last = sequence;
+        assert!(event["why"].as_str().is_some_and(|why| !why.is_empty()), "{event}");
         !event["event"]["Blocked"].is_null()
     });
     let _ = following.kill();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use skein_core::capability::{DeviceKind, Heat};
+use skein_core::dispatch::events::TaskEvent;
 use skein_core::dispatch::retry::Retry;
 use skein_core::durable::Account;
 use skein_core::event::Numbered;
@@ -225,6 +226,17 @@ pub struct TaskStatus {
     pub account: Account,
     /// When it will be forgotten if nobody touches it, since the Unix epoch; none while something is pending.
     pub expires: Option<Millis>,
+}
+
+/// Some of what happened to the tasks of a session at one gateway.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskEventPage {
+    /// Whose gateway.
+    pub gateway: NodeId,
+    /// The oldest first.
+    pub events: Vec<TaskEvent>,
+    /// The number of the last event there is; 0 where no task of the session came through this gateway.
+    pub last: u64,
 }
 
 /// Some of what happened.

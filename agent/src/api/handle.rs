@@ -16,9 +16,10 @@ use skein_targets::Manifest;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{Answer, ApiError, Change, ModelAdded, Request, status};
+use crate::api::{Answer, ApiError, Change, EVENTS_MAX, ModelAdded, Request, TaskEventPage, status};
 use crate::blobs::Blobs;
 use crate::contacts::Contacts;
+use crate::gateway::Gateway;
 use crate::link::{ModelPut, Open, Pool, Stream, ask};
 use crate::worker::check::check;
 use crate::worker::protocol::Load;
@@ -41,6 +42,8 @@ pub struct Api {
     pub seat: Seat,
     /// The way to the leader.
     pub pool: Pool,
+    /// Where clients of this agent have their tasks.
+    pub gateway: Gateway,
     /// Model files.
     pub blobs: Blobs,
     /// Who answers, beside the log.
@@ -71,6 +74,14 @@ impl Api {
             Request::PlanTrial(spec) => self.forecast(spec).await,
             Request::Events { after, most } => {
                 Ok(Answer::Events(self.seat.read(|state| status::events(state, after, most))))
+            }
+            Request::TaskEvents { session, after, most } => {
+                let is_open = self.seat.read(|state| state.sessions.contains_key(&session));
+                if !is_open {
+                    return Err(ApiError::Refused(Refusal::NoSession(session)));
+                }
+                let (events, last) = self.gateway.task_events(session, after, most.min(EVENTS_MAX));
+                Ok(Answer::TaskEvents(TaskEventPage { gateway: self.node, events, last }))
             }
             Request::TaskStatus(None) => Ok(Answer::Tasks(self.seat.read(status::tasks))),
             Request::TaskStatus(Some(id)) => {

@@ -3,20 +3,18 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
-use skein_core::Event;
-use skein_core::event::Numbered;
+use skein_core::SessionId;
 use tokio::time::sleep;
 
-use crate::api::{Answer, EVENTS_MAX, EventPage, Request};
-use crate::cli::amounts::time;
-use crate::cli::output::{Output, json_line, print, table};
-use crate::cli::{Common, find};
+use crate::api::EVENTS_MAX;
+use crate::cli::Common;
+use crate::cli::output::{Output, json_line, print};
 use crate::client::Client;
-use words::Names;
 
+mod mesh;
+mod tasks;
 mod words;
 
 /// How often the mesh is asked for more: soon enough for a person, and nothing to an agent.
@@ -28,6 +26,9 @@ const RETRIES_MAX: u32 = 10;
 /// What `skein events` takes.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
+    /// Show what happened to the tasks of a session whose gateway the asked agent is, in place of what happened in the mesh
+    #[arg(long, value_name = "SESSION")]
+    tasks: Option<SessionId>,
     /// Show what came after the event of this number
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     after: u64,
@@ -36,14 +37,17 @@ pub(crate) struct EventsArgs {
     follow: bool,
 }
 
-/// One event, for programs.
-#[derive(Debug, Serialize)]
-struct Line<'event> {
-    sequence: u64,
-    at: u64,
-    what: String,
-    why: String,
-    event: &'event Event,
+/// Some events, ready to be shown.
+#[derive(Debug)]
+struct Page {
+    /// Their numbers, the oldest first.
+    numbers: Vec<u64>,
+    /// For programs.
+    objects: Vec<serde_json::Value>,
+    /// For people.
+    table: String,
+    /// What to say where there is none.
+    nothing: String,
 }
 
 /// Events that are no longer kept.
@@ -58,7 +62,7 @@ pub(crate) async fn run(common: &Common, arguments: EventsArgs) -> anyhow::Resul
     let mut after = arguments.after;
     let mut failed = 0;
     loop {
-        let page = match page(&client, after).await {
+        let page = match page(&client, arguments.tasks, after).await {
             Err(error) if arguments.follow && failed < RETRIES_MAX => {
                 tracing::debug!("looking for an agent again: {error:#}");
                 failed += 1;
@@ -70,14 +74,14 @@ pub(crate) async fn run(common: &Common, arguments: EventsArgs) -> anyhow::Resul
             page => page?,
         };
         failed = 0;
-        if page.events.is_empty() && after == arguments.after && !arguments.follow && common.output() == Output::Table {
-            print(&format!("Nothing happened after event {after}; the last is event {}", page.last))?;
+        let is_first = after == arguments.after;
+        if !page.numbers.is_empty() {
+            show(common.output(), after, &page, is_first)?;
+        } else if is_first && !arguments.follow && common.output() == Output::Table {
+            print(&page.nothing)?;
         }
-        if !page.events.is_empty() {
-            show(common.output(), after, &page, after == arguments.after, &names(&client).await)?;
-        }
-        after = page.events.last().map_or(after, |last| last.sequence);
-        let is_all = page.events.len() < EVENTS_MAX;
+        after = page.numbers.last().copied().unwrap_or(after);
+        let is_all = page.numbers.len() < EVENTS_MAX;
         match (is_all, arguments.follow) {
             (true, false) => return Ok(ExitCode::SUCCESS),
             (true, true) => sleep(ASK_EVERY).await,
@@ -86,95 +90,47 @@ pub(crate) async fn run(common: &Common, arguments: EventsArgs) -> anyhow::Resul
     }
 }
 
-/// What the nodes are called; where that cannot be learnt, their ids will do.
-async fn names(client: &Client) -> Names {
-    let nodes = find::mesh(client).await.map(|mesh| mesh.nodes).unwrap_or_default();
-    nodes.into_iter().map(|node| (node.node, node.name)).collect()
-}
-
-async fn page(client: &Client, after: u64) -> anyhow::Result<EventPage> {
-    match client.ask(Request::Events { after, most: EVENTS_MAX }).await? {
-        Answer::Events(page) => Ok(page),
-        _ => bail!("the agent gave an answer that does not fit the question"),
+async fn page(client: &Client, tasks: Option<SessionId>, after: u64) -> anyhow::Result<Page> {
+    match tasks {
+        Some(session) => tasks::page(client, session, after).await,
+        None => mesh::page(client, after).await,
     }
 }
 
-fn show(output: Output, after: u64, page: &EventPage, is_first: bool, names: &Names) -> anyhow::Result<()> {
-    let gap = gap(after, page);
+fn show(output: Output, after: u64, page: &Page, is_first: bool) -> anyhow::Result<()> {
+    let gap = gap(after, &page.numbers);
     match output {
         Output::Json => {
             gap.iter().try_for_each(json_line)?;
-            page.events.iter().try_for_each(|numbered| json_line(&line(numbered, names)))
+            page.objects.iter().try_for_each(json_line)
         }
-        Output::Quiet => page.events.iter().try_for_each(|numbered| print(&numbered.sequence.to_string())),
+        Output::Quiet => page.numbers.iter().try_for_each(|number| print(&number.to_string())),
         Output::Table => {
             if let Some(Gap { gap_from, gap_to }) = gap {
                 print(&format!("events {gap_from} to {gap_to} are no longer kept"))?;
             }
-            let rows = rows(&page.events, names);
-            let below_headings = rows.split_once('\n').map_or("", |(_, below)| below);
-            print(if is_first { &rows } else { below_headings })
+            let below_headings = page.table.split_once('\n').map_or("", |(_, below)| below);
+            print(if is_first { &page.table } else { below_headings })
         }
     }
 }
 
-/// The mesh keeps the last few hundred events only.
-fn gap(after: u64, page: &EventPage) -> Option<Gap> {
-    let first = page.events.first()?.sequence;
+/// Only so many events are kept.
+fn gap(after: u64, numbers: &[u64]) -> Option<Gap> {
+    let first = *numbers.first()?;
     (first > after.saturating_add(1)).then(|| Gap { gap_from: after + 1, gap_to: first - 1 })
-}
-
-fn line<'event>(numbered: &'event Numbered, names: &Names) -> Line<'event> {
-    let Numbered { sequence, at, event } = numbered;
-    Line { sequence: *sequence, at: at.0, what: words::of(event, names), why: event.reason(), event }
-}
-
-fn rows(events: &[Numbered], names: &Names) -> String {
-    let row = |numbered: &Numbered| {
-        let line = line(numbered, names);
-        [line.sequence.to_string(), time(numbered.at), line.what, line.why]
-    };
-    table(["EVENT", "TIME", "WHAT", "WHY"], events.iter().map(row).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_core::worker::Why;
-    use skein_core::{Millis, NodeId, SessionId, WorkerId};
-
-    fn page(first: u64) -> EventPage {
-        let events = [
-            Event::Blocked { node: NodeId(1), device: Some("cpu".into()), reason: "new fan".into() },
-            Event::WorkerLeaving {
-                worker: WorkerId(2),
-                until: Millis(1_795_478_402_000),
-                why: Why::Preempted { by: SessionId(4) },
-            },
-        ];
-        let at = Millis(1_795_478_400_000);
-        let numbered = (first..).zip(events).map(|(sequence, event)| Numbered { sequence, at, event });
-        EventPage { events: numbered.collect(), last: first + 1 }
-    }
-
-    #[test]
-    fn an_event_is_a_row_with_what_and_why() {
-        let names = [(NodeId(1), String::from("alpha"))].into();
-        let text = rows(&page(7).events, &names);
-        for words in ["7      2026-11-24T00:00:00.000Z  device 'cpu' of node alpha is blocked", "new fan"] {
-            assert!(text.contains(words), "'{words}' should be in:\n{text}");
-        }
-        assert!(text.contains("session 4 has a higher priority"), "{text}");
-        let json = serde_json::to_value(line(&page(7).events[1], &Names::new())).unwrap();
-        assert_eq!((&json["sequence"], &json["event"]["WorkerLeaving"]["worker"]), (&8.into(), &2.into()));
-    }
 
     #[test]
     fn what_is_no_longer_kept_is_said() {
-        assert_eq!(gap(6, &page(7)), None);
-        assert_eq!(gap(0, &page(1)), None);
-        assert_eq!(gap(2, &page(7)), Some(Gap { gap_from: 3, gap_to: 6 }));
-        assert_eq!(gap(u64::MAX, &page(7)), None);
-        assert_eq!(gap(2, &EventPage { events: vec![], last: 2 }), None);
+        assert_eq!(gap(6, &[7, 8]), None);
+        assert_eq!(gap(0, &[1, 2]), None);
+        assert_eq!(gap(2, &[7, 8]), Some(Gap { gap_from: 3, gap_to: 6 }));
+        assert_eq!(gap(u64::MAX, &[7]), None);
+        assert_eq!(gap(2, &[]), None);
     }
 }

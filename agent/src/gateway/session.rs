@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use skein_core::dispatch::events::TaskEvent;
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::retry::Retry;
 use skein_core::dispatch::{Demand, Dispatcher, Limits, Loss, Refused, TaskId};
@@ -252,6 +253,13 @@ impl Session {
 
     fn ended_text(&self) -> String {
         format!("session {} ended before the task did", self.id)
+    }
+
+    /// What happened to its tasks here after the event of this number, oldest first, and the number of the last.
+    pub(super) fn events(&self, after: u64, most: usize) -> (Vec<TaskEvent>, u64) {
+        let inner = self.lock();
+        let later = inner.dispatcher.events_since(after).take(most).cloned().collect();
+        (later, inner.dispatcher.events_last())
     }
 
     /// On which node a worker stands: this one where the plan has just dropped it.

@@ -326,6 +326,11 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
         self.events.since(sequence)
     }
 
+    /// The number of the last event; 0 where nothing happened yet.
+    pub fn events_last(&self) -> u64 {
+        self.events.last()
+    }
+
     /// The number of the last event that is kept no more.
     pub fn events_overwritten(&self) -> u64 {
         self.events.overwritten()

@@ -84,9 +84,9 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
             return;
         }
         let Some(task) = self.tasks.get(&id) else { return };
-        let not_before = at + self.retry.wait_after(failures);
-        self.waiting.resting.insert((not_before, task.turn), id);
-        self.events.push(id, task.attempt, TaskChange::Retried { not_before });
+        let after = self.retry.wait_after(failures);
+        self.waiting.resting.insert((at + after, task.turn), id);
+        self.events.push(id, task.attempt, TaskChange::Retried { after });
     }
 
     /// Puts a task in the queue where it belongs.

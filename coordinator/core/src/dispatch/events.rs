@@ -55,8 +55,8 @@ pub enum TaskChange {
     },
     /// The next attempt waits.
     Retried {
-        /// Until then at least.
-        not_before: Millis,
+        /// For so long.
+        after: Millis,
     },
     /// The attempt has got so far that the next one need not begin anew.
     Checkpointed,
@@ -80,7 +80,7 @@ impl fmt::Display for TaskChange {
             Self::Lost { worker, at_work: true } => write!(f, "worker {worker} died while it worked on it"),
             Self::Lost { worker, at_work: false } => write!(f, "worker {worker} was lost, which costs nothing"),
             Self::Failed { reason } => write!(f, "the attempt failed: {reason}"),
-            Self::Retried { not_before } => write!(f, "it is tried again, not before {not_before}"),
+            Self::Retried { after } => write!(f, "it is tried again after {after}"),
             Self::Checkpointed => f.write_str("the attempt wrote a checkpoint"),
             Self::Done => f.write_str("the worker answered"),
             Self::Ended { reason } => write!(f, "it is not tried again: {reason}"),

@@ -37,7 +37,7 @@ fn every_change_of_a_task_is_an_event_with_its_reason() {
         told(0, 1, "worker 2 died while it worked on it"),
         told(0, 2, "worker 2 had room for it"),
         told(0, 2, "the attempt failed: it got too hot"),
-        told(0, 3, "it is tried again, not before 50 ms"),
+        told(0, 3, "it is tried again after 50 ms"),
         told(0, 3, "worker 2 had room for it"),
         told(0, 3, "the attempt failed: it got too hot"),
     ];
