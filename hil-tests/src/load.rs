@@ -1,4 +1,5 @@
-//! A stream of tasks that goes on while things fail: so many under way at all times, until it is told to end.
+//! A stream of tasks that goes on while things fail: so many under way at all times, until it is told to end. One kind is in
+//! real time, the other durable.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
@@ -19,9 +20,19 @@ const UNDER_WAY: usize = 12;
 /// A gateway's share of a client's attempt numbers, as `skein run --json` shows them (see its page in the book).
 const ATTEMPTS_A_GATEWAY: u64 = 4096;
 
+/// What the mesh promises for the tasks of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Answers in order, for as long as the client is there.
+    RealTime,
+    /// An end for each that was accepted, whatever happens; in no order.
+    Durable,
+}
+
 /// A running stream.
 #[derive(Debug)]
 pub struct Load {
+    kind: Kind,
     client: Child,
     feeder: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
@@ -42,11 +53,15 @@ struct Book {
 
 impl Load {
     /// Starts a stream of these pictures to a session, at the first of these agents.
-    pub fn start(bed: &Bed, session: &str, agents: &[usize], pictures: Colours) -> Self {
-        let tasks = bed.path("tasks");
+    pub fn start(bed: &Bed, kind: Kind, session: &str, agents: &[usize], pictures: Colours) -> Self {
+        let (name, durable): (_, &[&str]) = match kind {
+            Kind::RealTime => ("real-time", &[]),
+            Kind::Durable => ("durable", &["--durable"]),
+        };
+        let tasks = bed.path(name);
         std::fs::create_dir_all(&tasks).expect("a directory of the bed's own can be made");
-        let errors = bed.path("load.log");
-        let mut command = bed.command_at_any_of(agents, &["run", session, "-", "--json"]);
+        let errors = bed.path(&format!("{name}.log"));
+        let mut command = bed.command_at_any_of(agents, &[&["run", session, "-", "--json"], durable].concat());
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -57,7 +72,7 @@ impl Load {
         let shared = Arc::new(Shared::default());
         let feeder = Feeder { input, tasks, pictures, shared: Arc::clone(&shared) };
         let feeder = std::thread::spawn(move || feeder.run(answers));
-        Self { client, feeder: Some(feeder), shared, errors }
+        Self { kind, client, feeder: Some(feeder), shared, errors }
     }
 
     /// How many results came by now.
@@ -82,7 +97,11 @@ impl Load {
         let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
         assert!(fed.is_some_and(|fed| fed.is_ok()), "the feeder panicked; the client said: {said}");
         let book = self.shared.book();
-        let account = Account::of(&book.sent, &book.came, ATTEMPTS_A_GATEWAY);
+        let mut account = Account::of(&book.sent, &book.came, ATTEMPTS_A_GATEWAY);
+        if self.kind == Kind::Durable {
+            // No order was promised.
+            account.out_of_order = 0;
+        }
         assert!(status.success(), "skein run ended with {status} at {account:?}: {said}");
         account
     }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, text, wait_for_at_most};
 use crate::history::{self, Call, Operation, State, Told};
-use crate::load::Load;
+use crate::ledger::Account;
+use crate::load::{Kind, Load};
 use crate::material::Colours;
 use crate::writers::Writers;
 use crate::{material, net, probe};
@@ -22,6 +23,7 @@ const REST_MAX: Duration = Duration::from_secs(90);
 pub struct Trial {
     // Fields are dropped in this order: the work ends before the mesh does.
     load: Option<Load>,
+    durable: Option<Load>,
     writers: Option<Writers>,
     /// The mesh.
     pub bed: Bed,
@@ -69,10 +71,21 @@ impl Trial {
         let policy = bed.cli(&["policy", "-q"]).trim().to_owned();
         let last = session.parse().expect("a session is a number");
         let start = State { last, open: [last].into(), policy };
-        Self { load: None, writers: None, bed, session, name: name.into(), start, fault: None, gap: Duration::ZERO }
+        Self {
+            load: None,
+            durable: None,
+            writers: None,
+            bed,
+            session,
+            name: name.into(),
+            start,
+            fault: None,
+            gap: Duration::ZERO,
+        }
     }
 
-    /// Lets tasks flow through the first of these agents, and writes through all; waits until both do.
+    /// Lets tasks flow through the first of these agents, in real time and durable ones, and writes through all; waits until all
+    /// do.
     pub fn work_at(&mut self, gateways: &[usize]) {
         self.work(gateways, material::photographs());
     }
@@ -85,9 +98,12 @@ impl Trial {
 
     fn work(&mut self, gateways: &[usize], pictures: Colours) {
         let begin = Instant::now();
-        self.load = Some(Load::start(&self.bed, &self.session, gateways, pictures));
+        let load = |kind, pictures| Load::start(&self.bed, kind, &self.session, gateways, pictures);
+        self.durable = Some(load(Kind::Durable, pictures.clone()));
+        self.load = Some(load(Kind::RealTime, pictures));
         self.writers = Some(Writers::start(&self.bed));
         self.wait_until_tasks_flow();
+        self.wait_until_durable_tasks_end();
         self.wait_until_written_since(begin);
     }
 
@@ -101,6 +117,13 @@ impl Trial {
         let load = self.load.as_ref().expect("the work has begun");
         let enough = load.results() + RESULTS_OF_A_FLOW;
         self.wait("tasks flow", || load.results() >= enough);
+    }
+
+    /// Waits until more durable tasks have their ends at the client than were under way.
+    pub fn wait_until_durable_tasks_end(&self) {
+        let durable = self.durable.as_ref().expect("the work has begun");
+        let enough = durable.results() + RESULTS_OF_A_FLOW;
+        self.wait("durable tasks end", || durable.results() >= enough);
     }
 
     /// Waits until a write is acknowledged that was asked from now on.
@@ -123,19 +146,22 @@ impl Trial {
         self.bed.wait_until_whole();
         probe::wait_for_workers(&self.bed, &self.session, 2);
         self.wait_until_tasks_flow();
+        self.wait_until_durable_tasks_end();
         self.wait_until_written();
         if let (Some(load), Some(fault)) = (&self.load, self.fault) {
             self.gap = self.gap.max(load.gap_since(fault));
         }
     }
 
-    /// Ends the work, waits until the mesh has come to rest, checks both accounts and the replicas, and prints the row.
+    /// Ends the work, waits until the mesh has come to rest, checks all accounts and the replicas, and prints the row.
     ///
     /// # Panics
-    /// Where a task was lost, came twice, late or wrong; where the writes could not have happened one after another; where replicas
+    /// Where a task was lost, came twice, late or wrong; where the mesh keeps something of a durable stream whose client has
+    /// everything; where the writes could not have happened one after another; where replicas
     /// differ.
     #[expect(clippy::print_stdout, reason = "`cargo xtask hil --json` reads what a test measured from there")]
     pub fn end(mut self) {
+        let durable = self.durable.take().expect("the work has begun").end();
         let account = self.load.take().expect("the work has begun").end();
         let mut writes = self.writers.take().expect("the work has begun").end();
         let unknown = writes.iter().filter(|write| write.told == Told::Unknown).count();
@@ -143,15 +169,19 @@ impl Trial {
         writes.push(self.read_at_rest());
         let written = history::check(&self.start, &writes);
         let agreed = self.check_that_replicas_agree();
-        let ok = account.balances() && written.is_ok() && agreed.is_ok();
+        let forgotten = self.check_that_streams_are_forgotten(durable);
+        let ok = account.balances() && durable.balances() && written.is_ok() && agreed.is_ok() && forgotten.is_ok();
         let gap = self.gap.as_secs_f64() * 1e3;
         let row = json!({
             "metric": "gap_ms", "value": gap, "unit": "ms", "goal": null, "ok": ok, "fault": self.name, "gap_ms": gap,
-            "repeated": account.repeated, "lost": account.lost, "duplicates": account.duplicates,
-            "tasks": account.sent, "writes": count, "unknown_writes": unknown,
+            "repeated": account.repeated + durable.repeated, "lost": account.lost + durable.lost,
+            "duplicates": account.duplicates + durable.duplicates,
+            "tasks": account.sent, "durable_tasks": durable.sent, "writes": count, "unknown_writes": unknown,
         });
         println!("{row}");
         assert!(account.balances(), "the ledger does not balance: {account:?}\n{}", self.bed.logs());
+        assert!(durable.balances(), "the ledger of durable tasks does not balance: {durable:?}\n{}", self.bed.logs());
+        forgotten.unwrap_or_else(|error| panic!("{error}\n{}", self.bed.logs()));
         written.unwrap_or_else(|error| panic!("the writes cannot have happened one after another: {error}"));
         agreed.unwrap_or_else(|error| panic!("replicas differ: {error}"));
     }
@@ -180,6 +210,26 @@ impl Trial {
             sessions.as_array()?.iter().filter_map(|session| session["session"].as_u64()).collect();
         let policy = self.bed.json_at(number, &["policy"])["policy"].as_str()?.to_owned();
         Some(State { last: 0, open, policy })
+    }
+
+    /// Once its client has everything, the mesh keeps nothing of a durable stream but the account in its last event.
+    fn check_that_streams_are_forgotten(&self, account: Account) -> Result<(), String> {
+        let any = self.bed.any();
+        let kept = self.bed.try_cli_at(any, &["task", "status", "-q"])?;
+        if !kept.trim().is_empty() {
+            return Err(format!("the mesh still keeps streams of durable tasks: {kept}"));
+        }
+        let closed = probe::rows(&self.bed.try_cli_at(any, &["events", "--json"])?);
+        let closed =
+            closed.iter().rev().map(|row| &row["event"]["StreamClosed"]["account"]).find(|told| told.is_object());
+        let closed = closed.ok_or("no event tells of the end of the durable stream")?;
+        let told = ["accepted", "done", "failed", "fetched"].map(|what| closed[what].as_u64());
+        let sent = Some(account.sent as u64);
+        if told == [sent, sent, Some(0), sent] {
+            Ok(())
+        } else {
+            Err(format!("{} durable tasks were sent, and the mesh's account of them is {closed}", account.sent))
+        }
     }
 
     /// No two agents may tell different things of one event.

@@ -32,53 +32,73 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     let mut told = Told::new(common.output());
     let mut sent = Sent::default();
     let mut files = Files::of(arguments.files);
-    // 1. Every file that can be read becomes a task, and the mesh promises to do it.
-    let (mut taken, mut more) = (0, true);
-    while more {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_MAX {
-            let next = if batch.is_empty() { files.next().await } else { files.known() };
-            let Some(file) = next else { break };
-            let (place, label) = (taken, file.display().to_string());
-            taken += 1;
-            match read(&file).await {
-                Ok(payload) => {
-                    bytes += payload.len();
-                    sent.places.push(place);
-                    batch.push((new_task(label, arguments.priority), payload));
-                }
-                Err(error) => told.tell(place, Row::failed(label, error))?,
+    let mut is_said = false;
+    loop {
+        if tasks.accepted().0 == sent.places.len() as u64 {
+            let is_all_known = files.is_over();
+            if !is_said && !sent.places.is_empty() && (is_all_known || !arguments.detach) {
+                say(tasks.id(), is_all_known.then_some(sent.places.len()), &length(arguments.keep), arguments.detach);
+                is_said = true;
             }
+            // 1. What is known of the files becomes tasks. Where nothing is under way, there is time to wait for the next.
+            let waits_for_ends = !arguments.detach && sent.ended < sent.places.len();
+            let batch = gather(&mut files, !waits_for_ends, &mut sent, &mut told, arguments.priority).await?;
+            if batch.is_empty() && !waits_for_ends {
+                break;
+            }
+            sent.submit(&mut tasks, batch).await?;
         }
-        more = !batch.is_empty();
-        sent.submit(&mut tasks, batch).await?;
-        while tasks.accepted().0 < sent.places.len() as u64 {
-            let news = tasks.news().await?;
-            // What ends before all are accepted is left to whoever fetches, where this command will not wait for the rest.
-            if !arguments.detach {
-                sent.take(&mut tasks, news, &mut told).await?;
-            }
+        // 2. The mesh promises to do them, and their ends come as they are ready. What ends before all are accepted is left to
+        // whoever fetches, where this command will not wait for the rest.
+        let news = tasks.news().await?;
+        if !arguments.detach {
+            sent.take(&mut tasks, news, &mut told).await?;
         }
     }
     if sent.places.is_empty() {
         return told.finish(&names);
     }
-    tell(tasks.id(), sent.places.len(), &length(arguments.keep), arguments.detach);
+    if !is_said {
+        say(tasks.id(), Some(sent.places.len()), &length(arguments.keep), arguments.detach);
+    }
     if arguments.detach {
         return detached(&told, tasks.id(), sent.places.len());
-    }
-    // 2. Their ends come as they are ready.
-    while sent.ended < sent.places.len() {
-        let news = tasks.news().await?;
-        sent.take(&mut tasks, news, &mut told).await?;
     }
     tasks.close().await?;
     told.finish(&names)
 }
 
+/// The next batch: as many files as are known now and can be read. Where it may wait and gives none, there are no more.
+async fn gather(
+    files: &mut Files,
+    may_wait: bool,
+    sent: &mut Sent,
+    told: &mut Told,
+    priority: u8,
+) -> anyhow::Result<Vec<(NewTask, Bytes)>> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_MAX {
+        let next = if may_wait && batch.is_empty() { files.next().await } else { files.known() };
+        let Some(file) = next else { break };
+        let (place, label) = (sent.taken, file.display().to_string());
+        sent.taken += 1;
+        match read(&file).await {
+            Ok(payload) => {
+                bytes += payload.len();
+                sent.places.push(place);
+                batch.push((new_task(label, priority), payload));
+            }
+            Err(error) => told.tell(place, Row::failed(label, error))?,
+        }
+    }
+    Ok(batch)
+}
+
 /// What was submitted, and what has come back.
 #[derive(Default)]
 struct Sent {
+    /// Files that were taken up, also those that could not be read.
+    taken: usize,
     /// Which file each task is, by its place on the command line.
     places: Vec<usize>,
     at: BTreeMap<Sequence, Instant>,
@@ -123,12 +143,13 @@ fn new_task(label: String, priority: u8) -> NewTask {
     NewTask { label, input: InputKind::Picture, size: 0, priority }
 }
 
-/// Said as soon as it is true: from here on the person may go.
+/// Said as soon as it is true: from here on the person may go. How many there are is not known while names still come.
 #[expect(clippy::print_stderr, reason = "a word to whoever waits")]
-fn tell(stream: StreamId, count: usize, keep: &str, detach: bool) {
+fn say(stream: StreamId, count: Option<usize>, keep: &str, detach: bool) {
+    let tasks = count.map_or_else(|| "the tasks".into(), |count| format!("{count} tasks"));
     let otherwise = if detach { "" } else { ", also if this command ends early" };
     eprintln!(
-        "skein: {count} tasks are accepted as stream {stream}; `skein task fetch {stream}` shows what became of them \
+        "skein: {tasks} are accepted as stream {stream}; `skein task fetch {stream}` shows what became of them \
          for {keep}{otherwise}"
     );
 }

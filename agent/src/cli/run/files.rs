@@ -56,6 +56,15 @@ impl Files {
         if let Some(file) = self.known() {
             return Some(file);
         }
-        self.lines.as_mut()?.recv().await
+        let next = self.lines.as_mut()?.recv().await;
+        if next.is_none() {
+            self.lines = None;
+        }
+        next
+    }
+
+    /// Whether all of them were given, as far as is known.
+    pub(super) fn is_over(&self) -> bool {
+        self.named.as_slice().is_empty() && self.lines.is_none()
     }
 }
