@@ -117,6 +117,38 @@ impl Fleet {
         Ok(())
     }
 
+    /// Ends every agent as a power cut of all machines would.
+    pub fn kill_all(&mut self) -> anyhow::Result<()> {
+        let mut processes: Vec<Child> = self.agents.iter_mut().filter_map(|agent| agent.process.take()).collect();
+        processes.iter_mut().try_for_each(Child::kill)?;
+        processes.iter_mut().try_for_each(|process| process.wait().map(drop))?;
+        Ok(())
+    }
+
+    /// Starts all killed agents again, at once and on their old directories and addresses; returns when the first answers.
+    pub async fn restart_all(&mut self, within: Duration) -> anyhow::Result<()> {
+        let first = self.agents.first().map(|agent| agent.address);
+        for at in 0..self.agents.len() {
+            let (name, address) = (self.agents[at].name.clone(), self.agents[at].address);
+            let _ = std::fs::remove_file(self.state_dir(&name).join(ADDRESS_FILE));
+            let peer = first.filter(|peer| *peer != address);
+            self.agents[at].process = Some(self.spawn(&name, address, peer)?);
+        }
+        let deadline = Instant::now() + within;
+        while Client::connect(&self.addresses()).await.is_err() {
+            if Instant::now() >= deadline {
+                bail!("no agent came up within {} s", within.as_secs());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Where the agents keep their state.
+    pub fn state_dirs(&self) -> Vec<PathBuf> {
+        self.agents.iter().map(|agent| self.state_dir(&agent.name)).collect()
+    }
+
     /// The last lines that each agent logged, for when something went wrong.
     pub fn last_words(&self) -> String {
         let mut words = String::new();
