@@ -23,7 +23,7 @@ pub mod wire;
 pub use attach::serve_worker;
 pub(crate) use client::find_session;
 pub use client::serve_client;
-pub(crate) use session::{Delivery, Payload, Session, Source, WINDOW};
+pub(crate) use session::{Delivery, Kept, Opened, Payload, Session, Source, WINDOW};
 
 /// The most payload that all tasks at one gateway hold in memory, in bytes. A task beyond it is refused with a time to
 /// come again.

@@ -42,10 +42,11 @@ pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: &Of
     }
 }
 
-/// The targets of this binary that run on this kind of device.
+/// The targets of this binary that run on this kind of device, and whose answers tell how it is.
 pub fn targets_on(kind: DeviceKind) -> impl Iterator<Item = &'static str> {
     // All that there are so far run on the processor, and on nothing else.
-    TargetKind::ALL.iter().filter(move |_| kind == DeviceKind::Cpu).map(|target| target.name())
+    let targets = TargetKind::ALL.iter().filter(move |target| kind == DeviceKind::Cpu && target.computes());
+    targets.map(|target| target.name())
 }
 
 /// How hot this machine is: its hottest sensor, as a machine without any is never hot.

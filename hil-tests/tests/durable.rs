@@ -132,6 +132,81 @@ fn accepted_tasks_outlive_a_power_cut() {
     fetch_all(&bed, &stream, 40);
 }
 
+/// A task of three seconds on a simulated device, which writes a checkpoint each tenth of a second.
+const LONG_TASK: &str = "\
+[input.picture]
+width = 8
+height = 8
+layout = 'nchw'
+mean = [0, 0, 0]
+std = [255, 255, 255]
+resize = 'stretch'
+
+[output.classes]
+labels = 'parts.txt'
+top = 3
+
+[simulated]
+latency_ms = 3000
+steps = 30
+";
+
+/// Opens a session of one worker for long tasks.
+fn open_long_session(bed: &Bed) -> String {
+    let model = bed.path("long.onnx");
+    std::fs::copy(material::test_model("colour-nchw.onnx"), &model).expect("the model can be copied");
+    std::fs::write(bed.path("long.toml"), LONG_TASK).expect("its manifest can be written");
+    std::fs::write(bed.path("parts.txt"), "done\ntaken over\nnothing\n").expect("its labels can be written");
+    bed.cli(&["model", "add", text(&model), "--name", "long"]);
+    let session = bed.cli(&["session", "create", "--model", "long", "--target", "simulated", "--fixed", "1", "-q"]);
+    probe::wait_for_workers(bed, session.trim(), 1);
+    session.trim().to_owned()
+}
+
+/// Waits until the one pending task of a stream has a checkpoint that is not its first.
+fn wait_until_far(bed: &Bed, gateway: usize, session: &str, stream: &str) {
+    bed.wait("the task is under way", || {
+        let told = bed.try_cli_at(gateway, &["events", "--tasks", session, "--json"]).unwrap_or_default();
+        let kept = probe::rows(&told).iter().filter(|event| event["what"] == "checkpointed").count();
+        kept >= 5 && count(bed, stream, "checkpointed") == 1
+    });
+}
+
+/// What part of the one task of a stream its last attempt took over from the one before, and the number of that attempt.
+fn taken_over(bed: &Bed, stream: &str) -> (f64, u64) {
+    let rows = probe::rows(&bed.cli(&["task", "fetch", stream, "--wait", "--json"]));
+    let [row] = &rows[..] else { panic!("there is one task: {rows:?}") };
+    let classes = row["classes"].as_array().cloned().unwrap_or_default();
+    let part = classes.iter().find(|class| class["label"] == "taken over").and_then(|class| class["score"].as_f64());
+    (part.unwrap_or_default(), row["attempt"].as_u64().unwrap_or_default())
+}
+
+#[test]
+fn a_long_task_goes_on_from_its_checkpoint_when_its_worker_or_its_gateway_is_lost() {
+    let mut bed = Bed::mesh(3);
+    let session = open_long_session(&bed);
+    // 1. The node of its worker is lost: the gateway has the checkpoint.
+    let worker = probe::number_of(&bed, &probe::ready_nodes(&bed, &session)[0]);
+    let gateway = bed.running().find(|number| *number != worker).expect("three agents run");
+    let stream = accept(&bed, gateway, &session, 1);
+    wait_until_far(&bed, gateway, &session, &stream);
+    kill(&mut bed, worker);
+    let (part, attempt) = taken_over(&bed, &stream);
+    assert!(part >= 0.1 && attempt == 2, "attempt {attempt} took over {part}\n{}", bed.logs());
+    bed.restart(worker);
+    bed.wait_until_whole();
+
+    // 2. Its gateway is lost, and it with all that it knew: the mesh has the checkpoint.
+    probe::wait_for_workers(&bed, &session, 1);
+    let worker = probe::number_of(&bed, &probe::ready_nodes(&bed, &session)[0]);
+    let gateway = bed.running().find(|number| *number != worker).expect("three agents run");
+    let stream = accept(&bed, gateway, &session, 1);
+    wait_until_far(&bed, gateway, &session, &stream);
+    kill(&mut bed, gateway);
+    let (part, attempt) = taken_over(&bed, &stream);
+    assert!(part >= 0.1 && attempt == 4_097, "attempt {attempt} took over {part}\n{}", bed.logs());
+}
+
 #[test]
 fn a_client_that_is_killed_leaves_its_tasks_to_the_mesh_and_one_that_loses_its_agent_goes_on() {
     let mut bed = Bed::mesh(3);

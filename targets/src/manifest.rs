@@ -13,15 +13,25 @@
 //! [output.classes]                     # without this table: raw tensors out
 //! labels = "imagenet-1000.txt"         # beside the manifest, a label a line
 //! top = 5                              # how many classes an answer names; 5 is the default
+//!
+//! [simulated]                          # looked at by target `simulated` alone, which computes nothing
+//! latency_ms = 10                      # of a run; the default
+//! steps = 1                            # parts of a run, with a checkpoint between two
+//! load_ms = 0
+//! memory_mib = 0
+//! fail_every = 0                       # each so-many-th run of a process fails
+//! crash_every = 0                      # each so-many-th run ends the process
 //! ```
 
 mod check;
 mod picture;
+mod simulated;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::ManifestError;
 pub use picture::{Filter, Layout, PictureSpec, Resize};
+pub use simulated::SimulatedSpec;
 
 /// The longest manifest that is read, in bytes: a hundred times what one needs.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +47,9 @@ pub struct Manifest {
     pub input: InputSpec,
     #[serde(default)]
     pub output: OutputSpec,
+    /// How a simulated device behaves.
+    #[serde(default)]
+    pub simulated: SimulatedSpec,
 }
 
 /// What a task brings.
@@ -88,6 +101,7 @@ impl Manifest {
         if let InputSpec::Picture(picture) = &self.input {
             picture.check()?;
         }
+        self.simulated.check()?;
         if let OutputSpec::Classes { labels, top } = &self.output {
             check::file_name("output.classes.labels", labels)?;
             check::within("output.classes.top", *top, 1, TOP_MAX)?;

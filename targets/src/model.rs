@@ -10,6 +10,7 @@ use crate::error::{LoadError, RunError};
 use crate::guard::guarded;
 use crate::manifest::{InputSpec, Manifest, OutputSpec};
 use crate::picture;
+use crate::progress::Progress;
 use crate::target::{Loaded, Order, TargetKind};
 use crate::tensor::{ElementType, Tensor, TensorSpec, TensorView};
 
@@ -61,7 +62,8 @@ impl Model {
             InputSpec::Picture(picture) => Some(picture.tensor_shape()),
             InputSpec::Tensor => None,
         };
-        let order = Order { path, file: open(path)?, picture_shape };
+        let classes = matches!(manifest.output, OutputSpec::Classes { .. }).then_some(labels.len());
+        let order = Order { path, file: open(path)?, picture_shape, simulated: manifest.simulated, classes };
         let crashed = |reason| LoadError::Crashed { file: path.to_owned(), target, reason };
         let loaded = guarded(|| Loaded::load(target, order), crashed)?;
         let contradiction = |reason| LoadError::Contradiction { file: path.to_owned(), reason };
@@ -89,20 +91,26 @@ impl Model {
             return Ok(());
         };
         let zeros = Tensor::zeros(input.element, shape)?;
-        self.guarded(|| self.loaded.run(&zeros.view())).map(drop)
+        let mut progress = Progress { from: None, keep: &mut |_| {} };
+        self.guarded(|| self.loaded.run(&zeros.view(), &mut progress)).map(drop)
     }
 
-    /// Runs one task.
+    /// Runs one task from its beginning to its end.
     pub fn run(&self, input: Input<'_>) -> Result<Answer, RunError> {
+        self.run_from(input, Progress { from: None, keep: &mut |_| {} })
+    }
+
+    /// Runs one task from where an earlier attempt came to.
+    pub fn run_from(&self, input: Input<'_>, mut progress: Progress<'_>) -> Result<Answer, RunError> {
         self.guarded(|| {
             let outputs = match (input, &self.manifest.input) {
                 (Input::Picture(encoded), InputSpec::Picture(spec)) => {
                     let tensor = picture::prepare(encoded, spec)?;
-                    self.loaded.run(&tensor.view())?
+                    self.loaded.run(&tensor.view(), &mut progress)?
                 }
                 (Input::Tensor(tensor), InputSpec::Tensor) => {
                     self.input().check(&tensor)?;
-                    self.loaded.run(&tensor)?
+                    self.loaded.run(&tensor, &mut progress)?
                 }
                 (Input::Tensor(_), InputSpec::Picture(_)) => {
                     return Err(RunError::WrongKind { expected: "a picture (PNG or JPEG)", got: "a tensor" });

@@ -8,7 +8,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LoadError, RunError};
+use crate::manifest::SimulatedSpec;
 use crate::model::ModelDescription;
+use crate::progress::Progress;
+use crate::simulated::SimulatedModel;
 use crate::tensor::{Tensor, TensorView};
 use crate::tract::TractModel;
 
@@ -18,6 +21,8 @@ use crate::tract::TractModel;
 pub enum TargetKind {
     /// tract: pure Rust, on any CPU.
     Tract,
+    /// No device at all: it takes its time and computes nothing.
+    Simulated,
 }
 
 /// A name that is no target.
@@ -28,12 +33,18 @@ pub struct UnknownTarget {
 }
 
 impl TargetKind {
-    pub const ALL: &[TargetKind] = &[TargetKind::Tract];
+    pub const ALL: &[TargetKind] = &[TargetKind::Tract, TargetKind::Simulated];
 
     pub const fn name(self) -> &'static str {
         match self {
             TargetKind::Tract => "tract",
+            TargetKind::Simulated => "simulated",
         }
+    }
+
+    /// Whether its answers are the model's.
+    pub const fn computes(self) -> bool {
+        !matches!(self, TargetKind::Simulated)
     }
 }
 
@@ -62,31 +73,38 @@ pub(crate) struct Order<'a> {
     pub(crate) path: &'a Path,
     pub(crate) file: File,
     pub(crate) picture_shape: Option<[usize; 4]>,
+    pub(crate) simulated: SimulatedSpec,
+    /// How many classes the manifest's labels name; none where the answer has none.
+    pub(crate) classes: Option<usize>,
 }
 
 /// A model in the hands of its target.
 #[derive(Debug)]
 pub(crate) enum Loaded {
     Tract(TractModel),
+    Simulated(SimulatedModel),
 }
 
 impl Loaded {
     pub(crate) fn load(target: TargetKind, order: Order<'_>) -> Result<Loaded, LoadError> {
         match target {
             TargetKind::Tract => TractModel::load(order).map(Loaded::Tract),
+            TargetKind::Simulated => SimulatedModel::load(&order).map(Loaded::Simulated),
         }
     }
 
     pub(crate) fn description(&self) -> &ModelDescription {
         match self {
             Loaded::Tract(model) => model.description(),
+            Loaded::Simulated(model) => model.description(),
         }
     }
 
     /// Runs a tensor that has been checked against the description.
-    pub(crate) fn run(&self, input: &TensorView<'_>) -> Result<Vec<Tensor>, RunError> {
+    pub(crate) fn run(&self, input: &TensorView<'_>, progress: &mut Progress<'_>) -> Result<Vec<Tensor>, RunError> {
         match self {
             Loaded::Tract(model) => model.run(input),
+            Loaded::Simulated(model) => model.run(progress),
         }
     }
 }

@@ -219,6 +219,8 @@ pub struct TaskStatus {
     pub tenure: u32,
     /// Tasks without an end.
     pub pending: usize,
+    /// Those of them that were begun and go on from a checkpoint, wherever they run next.
+    pub checkpointed: usize,
     /// Ends that were not fetched.
     pub kept: usize,
     /// The account of all its tasks.

@@ -97,6 +97,7 @@ fn stream_of(state: &State, id: StreamId, stream: &DurableStream) -> TaskStatus 
         gateway_name: gateway.map_or_else(|| stream.gateway.to_string(), |node| node.spec.name.clone()),
         tenure: stream.tenure,
         pending: stream.pending.len(),
+        checkpointed: stream.pending.values().filter(|task| task.checkpoint.is_some()).count(),
         kept: stream.ended.len(),
         account: stream.account,
         expires: stream.expires(),

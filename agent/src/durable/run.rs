@@ -4,7 +4,7 @@
 //! Nothing is remembered here that the state does not know: where the agent dies, whoever has the stream next begins again
 //! with what is pending.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use skein_core::dispatch::{Outcome, TaskId};
 use skein_core::durable::{Bytes, DurableStream, DurableTask, End, HEAD_BYTES_MAX, REASON_BYTES_MAX, TaskCommand};
 use skein_core::{Sequence, SessionId, StreamId};
 use skein_raft::codec;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::api::ApiError;
 use crate::durable::{Durable, Mark};
-use crate::gateway::{Delivery, Payload, Session, Source, WINDOW, find_session};
+use crate::gateway::{Delivery, Kept, Opened, Payload, Session, Source, WINDOW, find_session};
 use crate::worker::protocol::InputKind;
 
 /// How long a stream with nothing to run keeps its place at the gateway: a client that submits one task after another comes
@@ -41,6 +41,8 @@ struct Runner {
     /// The next that was not submitted yet.
     next: Sequence,
     ended: Vec<(Sequence, End)>,
+    /// The newest checkpoints that are not stored yet.
+    kept: BTreeMap<Sequence, bytes::Bytes>,
 }
 
 /// Runs a stream until it is given to another gateway, or there is nothing to run.
@@ -68,17 +70,19 @@ async fn begin(durable: &Durable, id: StreamId, tenure: u32, mark: &mut watch::R
     let Some(next) = first else { return Ok(()) };
     let session = find_session(&durable.gateway, seat, session).await.ok_or("its session is gone")?;
     let opened = session.open(id, Source::Durable, false, next);
-    let (number, deliveries) = opened.map_err(|_| "the session has as many streams here as it may")?;
-    let (in_house, ended) = (BTreeSet::new(), Vec::new());
+    let opened = opened.map_err(|_| "the session has as many streams here as it may")?;
+    let number = opened.number;
+    let (in_house, ended, kept) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
     let durable = durable.clone();
-    let mut runner = Runner { durable, id, tenure, session, in_house, next, ended };
-    runner.go_on(deliveries, mark).await;
+    let mut runner = Runner { durable, id, tenure, session, in_house, next, ended, kept };
+    runner.go_on(opened, mark).await;
     runner.session.close(id, number);
     Ok(())
 }
 
 impl Runner {
-    async fn go_on(&mut self, mut deliveries: mpsc::Receiver<Delivery>, mark: &mut watch::Receiver<Mark>) {
+    async fn go_on(&mut self, opened: Opened, mark: &mut watch::Receiver<Mark>) {
+        let Opened { mut deliveries, mut checkpoints, .. } = opened;
         let mut idle_since = Instant::now();
         while let Some(pending) = self.pending() {
             // 1. Submit what there is room for.
@@ -99,6 +103,12 @@ impl Runner {
                         self.take(delivery).await;
                     }
                 }
+                Some((sequence, bytes)) = checkpoints.recv() => {
+                    self.kept.insert(sequence, bytes);
+                    while let Ok((sequence, bytes)) = checkpoints.try_recv() {
+                        self.kept.insert(sequence, bytes);
+                    }
+                }
                 () = sleep_until(again) => {}
             }
             // 3. Have what ended committed. Meanwhile workers go on, and what they end waits in the channel.
@@ -107,6 +117,7 @@ impl Runner {
                     return;
                 }
             }
+            self.store_checkpoints().await;
         }
     }
 
@@ -132,7 +143,8 @@ impl Runner {
                 (Ok(input), Ok(bytes)) => {
                     let Some(held) = self.durable.gateway.hold(bytes.len()) else { return false };
                     let payload = Payload { input, bytes, _held: held };
-                    if self.session.submit(id, attempt_first, task.priority, payload).is_err() {
+                    let checkpoint = self.checkpoint_of(sequence, &task).await;
+                    if self.session.submit(id, attempt_first, task.priority, payload, checkpoint).is_err() {
                         return false;
                     }
                 }
@@ -147,6 +159,38 @@ impl Runner {
             self.next = Sequence(sequence.0 + 1);
         }
         true
+    }
+
+    /// From where a task goes on that was begun in an earlier tenure. Where that is not to be had, it begins anew.
+    async fn checkpoint_of(&self, sequence: Sequence, task: &DurableTask) -> Option<Kept> {
+        let bytes = match self.durable.files.load(task.checkpoint.as_ref()?).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(stream = %self.id, %sequence, "the checkpoint of a durable task is not to be had: {error}");
+                return None;
+            }
+        };
+        let held = self.durable.gateway.hold(bytes.len())?;
+        Some(Kept { bytes, _held: held })
+    }
+
+    /// Has the newest checkpoints kept as inputs are. One that cannot be kept is left out: it only saves work.
+    async fn store_checkpoints(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        let mut checkpoints = Vec::new();
+        for (sequence, bytes) in kept.into_iter().filter(|(sequence, _)| self.in_house.contains(sequence)) {
+            match self.durable.files.store(bytes).await {
+                Ok(payload) => checkpoints.push((sequence, payload)),
+                Err(error) => tracing::debug!(stream = %self.id, %sequence, "a checkpoint is not kept: {error}"),
+            }
+        }
+        if checkpoints.is_empty() {
+            return;
+        }
+        let command = TaskCommand::Checkpoint { stream: self.id, tenure: self.tenure, checkpoints };
+        if let Err(error) = self.durable.commit(command).await {
+            tracing::debug!(stream = %self.id, "checkpoints are not kept: {error}");
+        }
     }
 
     fn attempt_first(&self) -> u32 {

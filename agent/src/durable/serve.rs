@@ -128,7 +128,7 @@ impl Serving<'_> {
             let bytes = payload.split_to(task.size);
             let head = codec::encode(&task.input).into();
             let (label, priority) = (task.label, task.priority);
-            let made = move |payload| DurableTask { label, head, payload, priority };
+            let made = move |payload| DurableTask { label, head, payload, priority, checkpoint: None };
             if bytes.len() <= INLINE_BYTES_MAX {
                 written[place] = Some(made(Payload::Inline(bytes[..].into())));
             } else {

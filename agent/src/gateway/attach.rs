@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 use crate::gateway::session::Session;
 use crate::gateway::wire::{Attach, AttemptHead, EndHead, FromHost};
 use crate::link::{Debts, Link, LinkError, Open, Pool, Stream, WorkerOpen, send_message};
-use crate::worker::host::{Attempt, AttemptEnd, CREDITS, Host, Listener, Port, Says};
+use crate::worker::host::{Attempt, AttemptEnd, CREDITS, Checkpoint, Host, Listener, Port, Says};
 
 /// The first wait before a broken way is opened again; each further one doubles it up to [`AGAIN_MAX`].
 const AGAIN_FIRST: Duration = Duration::from_millis(20);
@@ -23,6 +23,8 @@ const AGAIN_FIRST: Duration = Duration::from_millis(20);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
 /// The most attempts one way may carry at once, whatever the other side grants.
 const CREDITS_MAX: u32 = 1024;
+/// Checkpoints of one gateway's attempts that wait for the way to it.
+const CHECKPOINTS_MAX: usize = 4;
 
 /// How long the other side may take to say how a worker was lost, once nothing can be sent to it: it is on its way already.
 const LAST_WORDS_TIME_MAX: Duration = Duration::from_millis(500);
@@ -35,7 +37,7 @@ pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, 
         let mut wait = AGAIN_FIRST;
         loop {
             let (lost, gone) = oneshot::channel();
-            let listener = listener(session.clone(), worker, lost);
+            let listener = listener(&gateway, session.clone(), worker, lost);
             match open(&gateway, worker, node, listener).await {
                 Ok(port) => {
                     let Some(held) = session.upgrade() else { return };
@@ -56,12 +58,19 @@ pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, 
     keeper.abort_handle()
 }
 
-fn listener(session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<Loss>) -> Listener {
+fn listener(gateway: &Gateway, session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<Loss>) -> Listener {
+    let gateway = gateway.clone();
     let lost = std::sync::Mutex::new(Some(lost));
     Arc::new(move |says| match says {
         Says::End(end) => {
             if let Some(session) = session.upgrade() {
                 session.answered(worker, end);
+            }
+        }
+        Says::Checkpoint(checkpoint) => {
+            // Without room it is left out: the task's next attempt then begins earlier.
+            if let (Some(session), Some(held)) = (session.upgrade(), gateway.hold(checkpoint.bytes.len())) {
+                session.kept(worker, checkpoint, held);
             }
         }
         // What is said first counts: whoever knows how the worker was lost speaks before those who only find it gone.
@@ -110,9 +119,12 @@ async fn open_remote(pool: &Pool, worker: WorkerId, node: NodeId, listener: List
 }
 
 async fn send_attempts(mut send: quinn::SendStream, mut taken: mpsc::Receiver<Attempt>, debts: &Debts) {
-    while let Some(Attempt { task, attempt, input, payload }) = taken.recv().await {
+    while let Some(attempt) = taken.recv().await {
         debts.add();
-        if send_message(&mut send, &AttemptHead { task, attempt, input }, payload).await.is_err() {
+        let (payload, checkpoint_bytes) = (attempt.joined(), attempt.checkpoint.len());
+        let Attempt { task, attempt, input, .. } = attempt;
+        let head = AttemptHead { task, attempt, input, checkpoint_bytes };
+        if send_message(&mut send, &head, payload).await.is_err() {
             return;
         }
     }
@@ -125,6 +137,9 @@ async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener, debts: &
                 debts.settle();
                 listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
             }
+            Ok(FromHost::Checkpoint { task, attempt }) => {
+                listener(Says::Checkpoint(Checkpoint { task, attempt, bytes: message.payload }));
+            }
             Ok(FromHost::Lost(loss)) => return listener(Says::Lost(loss)),
             Err(_) => return,
         }
@@ -133,10 +148,14 @@ async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener, debts: &
 
 /// Serves another node's gateway at a worker of this node, until either is gone.
 pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> Result<(), LinkError> {
-    // The gateway holds as many attempts as it has credits, so their ends always find room; one more for the loss.
-    let (ends, mut ended) = mpsc::channel(CREDITS as usize + 1);
+    // The gateway holds as many attempts as it has credits, so their ends always find room; one more for the loss. A checkpoint
+    // that finds none beside that is left out: the next will do as well.
+    let for_ends = CREDITS as usize + 1;
+    let (ends, mut ended) = mpsc::channel(for_ends + CHECKPOINTS_MAX);
     let listener: Listener = Arc::new(move |says| {
-        let _ = ends.try_send(says);
+        if !matches!(says, Says::Checkpoint(_)) || ends.capacity() > for_ends {
+            let _ = ends.try_send(says);
+        }
     });
     let Some(port) = host.attach(open.worker, listener) else {
         send_message(&mut stream.send, &Attach::NotHere, Bytes::new()).await?;
@@ -146,8 +165,10 @@ pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> 
     let Stream { mut send, mut recv } = stream;
     let receive = async {
         while let Some(message) = frame::read(&mut recv).await? {
-            let AttemptHead { task, attempt, input } = message.header()?;
-            let attempt = Attempt { task, attempt, input, payload: message.payload };
+            let AttemptHead { task, attempt, input, checkpoint_bytes } = message.header()?;
+            let mut payload = message.payload;
+            let checkpoint = payload.split_to(checkpoint_bytes.min(payload.len()));
+            let attempt = Attempt { task, attempt, input, payload, checkpoint };
             // A gateway that sends more than it has credits for waits here, and its stream with it.
             if port.attempts.send(attempt).await.is_err() {
                 // The worker is gone; how, is still to be said.
@@ -162,6 +183,9 @@ pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> 
                 Says::End(AttemptEnd { task, attempt, run_micros, result, payload }) => {
                     let end = FromHost::End(EndHead { task, attempt, run_micros, result });
                     send_message(&mut send, &end, payload).await?;
+                }
+                Says::Checkpoint(Checkpoint { task, attempt, bytes }) => {
+                    send_message(&mut send, &FromHost::Checkpoint { task, attempt }, bytes).await?;
                 }
                 Says::Lost(loss) => return send_message(&mut send, &FromHost::Lost(loss), Bytes::new()).await,
             }

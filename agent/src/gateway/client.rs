@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::api::ApiError;
 use crate::frame::{self, Frame};
 use crate::gateway::Gateway;
-use crate::gateway::session::{Delivery, Payload, Session, Source, WINDOW};
+use crate::gateway::session::{Delivery, Opened, Payload, Session, Source, WINDOW};
 use crate::gateway::wire::{ResultHead, TaskHead, ToClient};
 use crate::link::{LinkError, Stream, TasksOpen, send_message};
 
@@ -44,7 +44,7 @@ pub async fn serve_client(
             Err(refused) => Err(ApiError::Unavailable(refusal(refused).into())),
         },
     };
-    let (session, (number, deliveries)) = match opened {
+    let (session, Opened { number, deliveries, .. }) = match opened {
         Ok(opened) => opened,
         Err(error) => return send_message(&mut send, &ToClient::Opened(Err(error)), Bytes::new()).await,
     };
@@ -132,7 +132,7 @@ fn take_in(
     let held = gateway.hold(message.payload.len()).ok_or(Refused::Full)?;
     let payload = Payload { input: head.input, bytes: message.payload, _held: held };
     let task = TaskId { stream: open.stream, sequence: head.sequence };
-    session.submit(task, head.attempt_first, head.priority, payload)
+    session.submit(task, head.attempt_first, head.priority, payload, None)
 }
 
 async fn write_results(

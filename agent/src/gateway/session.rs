@@ -4,7 +4,6 @@
 //! then wants done. Nothing waits while the lock is held: every queue has room by construction, or its owner is gone.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,9 @@ use skein_core::{Millis, NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::frame::PAYLOAD_BYTES_MAX;
 use crate::gateway::Held;
-use crate::worker::host::{Attempt, AttemptEnd, Port};
+use crate::worker::host::{Attempt, AttemptEnd, Checkpoint, Port};
 use crate::worker::protocol::{AnswerKind, InputKind};
 use alarm::Alarm;
 
@@ -30,6 +30,8 @@ pub(crate) const WINDOW: u16 = 256;
 const CLIENTS_MAX: usize = 64;
 /// Streams of durable tasks of one session that one gateway runs at once; others wait until one of them is through.
 const DURABLE_MAX: usize = 512;
+/// Checkpoints that wait to be stored.
+const CHECKPOINTS_MAX: usize = 16;
 /// A task at which so many workers died is reported as failed.
 const LOSSES_MAX: u32 = 5;
 
@@ -37,6 +39,14 @@ const LOSSES_MAX: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Payload {
     pub(crate) input: InputKind,
+    pub(crate) bytes: Bytes,
+    /// Its place in the gateway's memory.
+    pub(crate) _held: Held,
+}
+
+/// How far a task is.
+#[derive(Debug)]
+pub(crate) struct Kept {
     pub(crate) bytes: Bytes,
     /// Its place in the gateway's memory.
     pub(crate) _held: Held,
@@ -65,8 +75,7 @@ pub(crate) struct Session {
 
 #[derive(Debug)]
 struct Inner {
-    /// Its workers are pure functions of one input: they write no checkpoints.
-    dispatcher: Dispatcher<Arc<Payload>, Ended, Infallible>,
+    dispatcher: Dispatcher<Arc<Payload>, Ended, Arc<Kept>>,
     alarm: Alarm,
     /// Workers that the plan gives this session, and the task that keeps the way to each.
     planned: HashMap<WorkerId, (Given, AbortHandle)>,
@@ -100,6 +109,19 @@ struct Client {
     number: u64,
     source: Source,
     deliveries: mpsc::Sender<Delivery>,
+    /// How far the tasks of a durable stream are; of what finds no room the next word will do.
+    checkpoints: Option<mpsc::Sender<(Sequence, Bytes)>>,
+}
+
+/// A stream of tasks at this gateway.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Tells the stream from one before it of the same id.
+    pub(crate) number: u64,
+    /// The ends of its tasks.
+    pub(crate) deliveries: mpsc::Receiver<Delivery>,
+    /// How far its tasks are, where that is asked for.
+    pub(crate) checkpoints: mpsc::Receiver<(Sequence, Bytes)>,
 }
 
 impl Session {
@@ -179,6 +201,18 @@ impl Session {
         self.pump(&mut inner);
     }
 
+    /// A worker is so far with a task: its next attempt begins there.
+    pub(super) fn kept(&self, worker: WorkerId, checkpoint: Checkpoint, held: Held) {
+        let Checkpoint { task, attempt, bytes } = checkpoint;
+        let mut inner = self.lock();
+        let kept = Arc::new(Kept { bytes: bytes.clone(), _held: held });
+        if inner.dispatcher.on_checkpoint(worker, task, attempt, kept)
+            && let Some(kept) = inner.clients.get(&task.stream).and_then(|client| client.checkpoints.as_ref())
+        {
+            let _ = kept.try_send((task.sequence, bytes));
+        }
+    }
+
     /// The time of a retry has come.
     fn wake(&self) {
         self.pump(&mut self.lock());
@@ -191,7 +225,7 @@ impl Session {
         source: Source,
         ordered: bool,
         first: Sequence,
-    ) -> Result<(u64, mpsc::Receiver<Delivery>), Refused> {
+    ) -> Result<Opened, Refused> {
         let mut inner = self.lock();
         if inner.clients.remove(&stream).is_some() {
             inner.dispatcher.close_stream(stream);
@@ -208,8 +242,10 @@ impl Session {
         let number = inner.last_client;
         // A client has at most as many tasks in house as its window, so there is always room.
         let (deliveries, receiver) = mpsc::channel(usize::from(WINDOW));
-        inner.clients.insert(stream, Client { number, source, deliveries });
-        Ok((number, receiver))
+        let (kept, checkpoints) = mpsc::channel(CHECKPOINTS_MAX);
+        let kept = (source == Source::Durable).then_some(kept);
+        inner.clients.insert(stream, Client { number, source, deliveries, checkpoints: kept });
+        Ok(Opened { number, deliveries: receiver, checkpoints })
     }
 
     /// A client's stream ends; its account, unless it was replaced before.
@@ -222,16 +258,20 @@ impl Session {
         inner.dispatcher.close_stream(stream)
     }
 
-    /// A client's task.
+    /// A client's task, and from where it goes on if it was begun before.
     pub(crate) fn submit(
         &self,
         task: TaskId,
         attempt_first: u32,
         priority: u8,
         payload: Payload,
+        checkpoint: Option<Kept>,
     ) -> Result<(), Refused> {
         let mut inner = self.lock();
         inner.dispatcher.submit(task, attempt_first, priority, Arc::new(payload))?;
+        if let Some(checkpoint) = checkpoint {
+            inner.dispatcher.start_from(task, Arc::new(checkpoint));
+        }
         if inner.ended {
             inner.dispatcher.fail_all(&self.ended_text());
         }
@@ -271,11 +311,13 @@ impl Session {
     fn pump(&self, inner: &mut Inner) {
         let now = self.now();
         while let Some(send) = inner.dispatcher.next_send(now) {
+            let checkpoint = send.checkpoint.map(|kept| kept.bytes.clone());
             let attempt = Attempt {
                 task: send.task,
                 attempt: send.attempt,
                 input: send.payload.input.clone(),
                 payload: send.payload.bytes.clone(),
+                checkpoint: checkpoint.filter(|bytes| fits_beside(bytes, &send.payload.bytes)).unwrap_or_default(),
             };
             let port = inner.ports.get(&send.worker);
             // The port has room for as many attempts as it gave credits: it refuses only when it is closed.
@@ -302,6 +344,11 @@ impl Session {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a checkpoint and an input fit one message. Where they do not, the task begins anew.
+fn fits_beside(checkpoint: &Bytes, input: &Bytes) -> bool {
+    checkpoint.len() + input.len() <= PAYLOAD_BYTES_MAX
 }
 
 impl Inner {

@@ -8,7 +8,7 @@ use skein_core::session::PRIORITY_DEFAULT;
 use skein_core::{NodeId, Sequence, WorkerId};
 
 use crate::api::ApiError;
-use crate::worker::protocol::{AnswerKind, InputKind};
+use crate::worker::protocol::{AnswerKind, InputKind, is_zero};
 
 /// A client's task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,11 +85,21 @@ pub struct AttemptHead {
     pub attempt: u32,
     /// What the payload is.
     pub input: InputKind,
+    /// The payload begins with so many bytes of a checkpoint, from which to go on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub checkpoint_bytes: usize,
 }
 
 /// From a worker's node to an attached gateway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FromHost {
+    /// One attempt is so far: the payload is what another worker needs to go on from there.
+    Checkpoint {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: u32,
+    },
     /// One attempt ended.
     End(EndHead),
     /// The worker is gone, and this is all that it will say.

@@ -7,7 +7,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use skein_core::dispatch::history::Fault;
-use skein_targets::{Input, Manifest, Model, ModelSource, TargetKind, TensorView, parse_labels};
+use skein_targets::{
+    Answer, Input, Manifest, Model, ModelSource, Progress, RunError, TargetKind, TensorView, parse_labels,
+};
 
 use crate::frame::{self, FrameError, PAYLOAD_BYTES_MAX};
 use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
@@ -60,16 +62,21 @@ fn prepare(load: &Load) -> Result<Model, String> {
 
 fn serve<R: Read, W: Write>(model: &Model, input: &mut R, output: &mut W) -> Result<(), FrameError> {
     while let Some(message) = frame::read_blocking(input)? {
-        let ToWorker::Task { ticket, input: kind } = message.header()? else {
+        let ToWorker::Task { ticket, input: kind, checkpoint_bytes } = message.header()? else {
             return Err(FrameError::Header("a worker loads one model in its life".into()));
         };
         let begin = Instant::now();
-        let answer = model.run(match &kind {
-            InputKind::Picture => Input::Picture(&message.payload),
+        let parts = message.payload.split_at_checked(checkpoint_bytes);
+        let (checkpoint, payload) =
+            parts.ok_or_else(|| FrameError::Header("the checkpoint is longer than the payload".into()))?;
+        let input = match &kind {
+            InputKind::Picture => Input::Picture(payload),
             InputKind::Tensor { element, shape } => {
-                Input::Tensor(TensorView { element: *element, shape, bytes: &message.payload })
+                Input::Tensor(TensorView { element: *element, shape, bytes: payload })
             }
-        });
+        };
+        let from = (!checkpoint.is_empty()).then_some(checkpoint);
+        let answer = run_task(model, ticket, input, from, output)?;
         let run_micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (result, payload) = match answer {
             Ok(answer) => match AnswerKind::split(answer) {
@@ -87,6 +94,24 @@ fn serve<R: Read, W: Write>(model: &Model, input: &mut R, output: &mut W) -> Res
         send(output, &FromWorker::Result { ticket, run_micros, result }, &payload)?;
     }
     Ok(())
+}
+
+/// Runs a task, and sends each checkpoint as it comes. One that fits no message is left out: it only saves work.
+fn run_task<W: Write>(
+    model: &Model,
+    ticket: u64,
+    input: Input<'_>,
+    from: Option<&[u8]>,
+    output: &mut W,
+) -> Result<Result<Answer, RunError>, FrameError> {
+    let mut sent = Ok(());
+    let mut keep = |checkpoint: &[u8]| {
+        if sent.is_ok() && !checkpoint.is_empty() && checkpoint.len() <= PAYLOAD_BYTES_MAX {
+            sent = send(output, &FromWorker::Checkpoint { ticket }, &Bytes::copy_from_slice(checkpoint));
+        }
+    };
+    let answer = model.run_from(input, Progress { from, keep: &mut keep });
+    sent.map(|()| answer)
 }
 
 fn send<W: Write>(output: &mut W, message: &FromWorker, payload: &Bytes) -> Result<(), FrameError> {

@@ -43,6 +43,19 @@ pub struct Attempt {
     pub input: InputKind,
     /// What to work on.
     pub payload: Bytes,
+    /// From where to go on; empty where it begins anew.
+    pub checkpoint: Bytes,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: u32,
+    /// What another worker needs to go on from there.
+    pub bytes: Bytes,
 }
 
 /// One attempt's end.
@@ -63,6 +76,8 @@ pub struct AttemptEnd {
 /// What a worker says to a gateway that attached to it.
 #[derive(Clone, Debug)]
 pub enum Says {
+    /// An attempt is so far.
+    Checkpoint(Checkpoint),
     /// An attempt ended.
     End(AttemptEnd),
     /// The worker is gone; what it had is lost.
@@ -110,6 +125,16 @@ struct Job {
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job").field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
+
+impl Attempt {
+    /// The checkpoint and what to work on, as they travel.
+    pub(crate) fn joined(&self) -> Bytes {
+        if self.checkpoint.is_empty() {
+            return self.payload.clone();
+        }
+        [&self.checkpoint[..], &self.payload].concat().into()
     }
 }
 
@@ -246,8 +271,9 @@ async fn write_all(
             ticket
         };
         watch.sent(attempt.task);
-        let task = ToWorker::Task { ticket, input: attempt.input };
-        if let Err(error) = process::send(input, &task, &attempt.payload).await {
+        let payload = attempt.joined();
+        let task = ToWorker::Task { ticket, input: attempt.input, checkpoint_bytes: attempt.checkpoint.len() };
+        if let Err(error) = process::send(input, &task, &payload).await {
             return Some(error.to_string());
         }
     }
@@ -267,6 +293,13 @@ async fn read_all(
         };
         let (ticket, run_micros, result) = match message.header() {
             Ok(FromWorker::Result { ticket, run_micros, result }) => (ticket, run_micros, result),
+            Ok(FromWorker::Checkpoint { ticket }) => {
+                let of = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.get(&ticket).cloned();
+                let Some((task, attempt, listener)) = of else { return Some("it is at what it was not asked".into()) };
+                watch.kept();
+                listener(Says::Checkpoint(Checkpoint { task, attempt, bytes: message.payload }));
+                continue;
+            }
             Ok(_) => return Some("it spoke out of turn".into()),
             Err(error) => return Some(error.to_string()),
         };

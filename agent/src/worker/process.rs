@@ -86,7 +86,9 @@ impl Process {
         match first {
             Ok(Some(FromWorker::Unusable { reason })) => Err(ProcessError::Unusable(reason)),
             Ok(Some(ready @ FromWorker::Ready { .. })) => Ok((process, ready)),
-            Ok(Some(FromWorker::Result { .. })) => Err(ProcessError::Died(Ending::of("answered before it was asked"))),
+            Ok(Some(FromWorker::Result { .. } | FromWorker::Checkpoint { .. })) => {
+                Err(ProcessError::Died(Ending::of("answered before it was asked")))
+            }
             Ok(None) | Err(_) => Err(ProcessError::Died(process.end().await)),
         }
     }

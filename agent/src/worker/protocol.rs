@@ -1,8 +1,8 @@
 //! What an agent and a worker process say to each other, over the worker's standard input and output.
 //!
 //! The agent speaks first, with [`ToWorker::Load`]; the worker answers [`FromWorker::Ready`] or
-//! [`FromWorker::Unusable`]; then each [`ToWorker::Task`] gets one [`FromWorker::Result`], in order. The worker ends when
-//! its input ends. Messages stand in the envelope of [`crate::frame`].
+//! [`FromWorker::Unusable`]; then each [`ToWorker::Task`] gets one [`FromWorker::Result`], in order, and before it as many
+//! [`FromWorker::Checkpoint`]s as the worker likes. The worker ends when its input ends. Messages stand in the envelope of [`crate::frame`].
 
 use std::path::PathBuf;
 
@@ -22,7 +22,16 @@ pub enum ToWorker {
         ticket: u64,
         /// What the payload is.
         input: InputKind,
+        /// The payload begins with so many bytes of a checkpoint, from which the task is to go on; the input follows.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        checkpoint_bytes: usize,
     },
+}
+
+/// Most tasks begin anew: what is nothing is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+pub(crate) fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A model to load.
@@ -54,6 +63,11 @@ pub enum FromWorker {
     Unusable {
         /// Why, for people.
         reason: String,
+    },
+    /// How far the task under way is: the payload is all that another worker needs to go on from there.
+    Checkpoint {
+        /// Whose.
+        ticket: u64,
     },
     /// The end of one task.
     Result {

@@ -79,6 +79,15 @@ pub enum TaskCommand {
         /// Which, and how.
         ends: Vec<(Sequence, End)>,
     },
+    /// Attempts got so far at the gateway that has the stream.
+    Checkpoint {
+        /// Whose they are.
+        stream: StreamId,
+        /// Whose word it is: that of an earlier tenure does not count.
+        tenure: u32,
+        /// At which task, and all that is needed to go on from there.
+        checkpoints: Vec<(Sequence, Payload)>,
+    },
     /// The client has these ends.
     Fetched {
         /// Whose.
@@ -224,6 +233,17 @@ impl Durable {
         self.keep_file(file);
     }
 
+    /// A pending task has got so far.
+    pub(crate) fn keep_checkpoint(&mut self, id: StreamId, sequence: Sequence, checkpoint: Payload) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(task) = stream.pending.get_mut(&sequence) else { return };
+        let (before, file) = (task.bytes(), checkpoint.file());
+        let old = task.checkpoint.replace(checkpoint);
+        self.size.bytes = self.size.bytes - before + task.bytes();
+        self.keep_file(file);
+        self.drop_file(old.as_ref().and_then(Payload::file));
+    }
+
     /// A pending task ends; whether it was pending.
     pub(crate) fn end(&mut self, id: StreamId, sequence: Sequence, end: End) -> bool {
         let Some(stream) = self.streams.get_mut(&id) else { return false };
@@ -232,13 +252,15 @@ impl Durable {
             Ok(_) => stream.account.done += 1,
             Err(_) => stream.account.failed += 1,
         }
-        let (bytes, input) = (task.bytes(), task.payload.file());
+        let (bytes, inputs): (_, Vec<Digest>) = (task.bytes(), task.files().collect());
         let ended = Ended { label: task.label, end };
         self.size.bytes = self.size.bytes - bytes + ended.bytes();
         let output = ended.file();
         stream.ended.insert(sequence, ended);
         self.keep_file(output);
-        self.drop_file(input);
+        for file in inputs {
+            self.drop_file(Some(file));
+        }
         true
     }
 

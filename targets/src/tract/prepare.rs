@@ -18,7 +18,7 @@ use crate::tensor::TensorSpec;
 
 /// Reads, checks and optimises a model.
 pub(super) fn prepare(order: Order<'_>) -> Result<(Arc<TypedRunnableModel>, ModelDescription), LoadError> {
-    let Order { path, mut file, picture_shape } = order;
+    let Order { path, mut file, picture_shape, .. } = order;
     let failed = |step| move |error: TractError| target_error(path, step, &error);
     // 1. Decode, and refuse what is no whole model before tract makes guesses about it. Shapes that the exporter wrote
     //    down for inner values are ignored: with an open batch they contradict the batch of one.

@@ -6,5 +6,6 @@ mod manifests;
 mod models;
 mod pictures;
 mod refused_models;
+mod simulated;
 mod tensors;
 mod world;

@@ -11,7 +11,7 @@ const PICTURE: &str = "[input.picture]\nwidth = 4\nheight = 2\nlayout = \"nhwc\"
 #[test]
 fn an_empty_manifest_means_tensors_in_and_tensors_out() {
     let manifest = Manifest::parse("").expect("an empty manifest");
-    assert_eq!(manifest, Manifest { input: InputSpec::Tensor, output: OutputSpec::Tensor });
+    assert_eq!((&manifest.input, &manifest.output), (&InputSpec::Tensor, &OutputSpec::Tensor));
     assert_eq!(manifest.labels_file(), None);
 }
 

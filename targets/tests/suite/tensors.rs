@@ -158,5 +158,5 @@ fn names_of_types_are_read_as_they_are_written() {
     }
     assert!("float".parse::<ElementType>().expect_err("no such type").to_string().contains("f32"));
     let unknown = "cuda".parse::<skein_targets::TargetKind>().expect_err("no such target");
-    assert_eq!(unknown.to_string(), "there is no target `cuda`: use one of tract");
+    assert_eq!(unknown.to_string(), "there is no target `cuda`: use one of tract, simulated");
 }

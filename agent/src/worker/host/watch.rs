@@ -19,7 +19,7 @@ struct Seen {
     pid: Option<u32>,
     /// What the process has and has not answered, oldest first: at most what the host's queue lets through.
     under_way: VecDeque<TaskId>,
-    /// Since when the oldest attempt under way runs, or since when there is none.
+    /// Since when the oldest attempt under way runs or last wrote a checkpoint, or since when there is none.
     since: Instant,
     ended: Ended,
 }
@@ -100,7 +100,12 @@ impl Watch {
         self.seen().pid
     }
 
-    /// For how long the oldest attempt under way has run.
+    /// The oldest attempt under way wrote a checkpoint: what it did before is not lost with it.
+    pub(super) fn kept(&self) {
+        self.seen().since = Instant::now();
+    }
+
+    /// For how long the oldest attempt under way has run since its beginning or its last checkpoint.
     pub(super) fn at_stake(&self) -> Duration {
         let seen = self.seen();
         if seen.under_way.is_empty() { Duration::ZERO } else { seen.since.elapsed() }

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use crate::apply::full;
 use crate::command::Refusal;
 use crate::durable::{
-    Account, BATCH_MAX, BYTES_MAX, DurableStream, DurableTask, End, KEEP_MAX, STREAMS_MAX, TASKS_MAX, TaskCommand,
+    Account, BATCH_MAX, BYTES_MAX, DurableStream, DurableTask, End, KEEP_MAX, Payload, STREAMS_MAX, TASKS_MAX,
+    TaskCommand,
 };
 use crate::event::Event;
 use crate::ids::{NodeId, Sequence, SessionId, StreamId};
@@ -22,6 +23,7 @@ pub(super) fn tasks(state: &mut State, at: Millis, command: &TaskCommand) -> Res
             accept(state, at, *stream, &opening, *first, tasks)
         }
         TaskCommand::End { stream, tenure, ends } => end(state, at, *stream, *tenure, ends),
+        TaskCommand::Checkpoint { stream, tenure, checkpoints } => checkpoint(state, at, *stream, *tenure, checkpoints),
         TaskCommand::Fetched { stream, sequences, close } => fetched(state, at, *stream, sequences, *close),
         TaskCommand::Move { streams } => Ok(move_to(state, streams)),
         TaskCommand::Expire { streams } => Ok(expire(state, at, streams)),
@@ -119,6 +121,31 @@ fn end(
     }
     if let Some(stream) = state.durable.stream_mut(id) {
         stream.account.fenced += fenced;
+    }
+    touch(state, at, id);
+    Ok(vec![])
+}
+
+/// A checkpoint only saves work: what comes from an earlier tenure, or for a task that has ended, is left alone.
+fn checkpoint(
+    state: &mut State,
+    at: Millis,
+    id: StreamId,
+    tenure: u32,
+    checkpoints: &[(Sequence, Payload)],
+) -> Result<Vec<Event>, Refusal> {
+    if checkpoints.len() > BATCH_MAX {
+        return Err(bad(alloc::format!("{} checkpoints came at once; the most is {BATCH_MAX}", checkpoints.len())));
+    }
+    checkpoints.iter().try_for_each(|(_, checkpoint)| checkpoint.check()).map_err(bad)?;
+    let stream = state.durable.stream(id).ok_or(Refusal::NoStream(id))?;
+    let counts = stream.tenure == tenure;
+    let bytes: u64 = checkpoints.iter().map(|(_, checkpoint)| checkpoint.inline_bytes()).sum();
+    if state.durable.size().bytes + bytes > BYTES_MAX {
+        return Err(full("bytes of durable tasks", usize::try_from(BYTES_MAX).unwrap_or(usize::MAX)));
+    }
+    for (sequence, checkpoint) in checkpoints.iter().filter(|_| counts) {
+        state.durable.keep_checkpoint(id, *sequence, checkpoint.clone());
     }
     touch(state, at, id);
     Ok(vec![])

@@ -49,6 +49,13 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
         true
     }
 
+    /// A task that has just come in was so far at another gateway, and its first attempt here begins there.
+    pub fn start_from(&mut self, id: TaskId, checkpoint: C) {
+        if let Some(task) = self.tasks.get_mut(&id).filter(|task| task.running_on.is_none()) {
+            task.checkpoint = Some(checkpoint);
+        }
+    }
+
     /// An attempt has got so far that the task's next one can begin there. Only the newest may say so.
     pub fn on_checkpoint(&mut self, worker: WorkerId, id: TaskId, attempt: u32, checkpoint: C) -> bool {
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) else { return false };

@@ -60,7 +60,7 @@ impl DurableStream {
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = Digest> {
-        self.pending.values().filter_map(|task| task.payload.file()).chain(self.ended.values().filter_map(Ended::file))
+        self.pending.values().flat_map(DurableTask::files).chain(self.ended.values().filter_map(Ended::file))
     }
 
     pub(super) fn size(&self) -> Size {

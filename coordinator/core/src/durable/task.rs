@@ -35,6 +35,9 @@ pub struct DurableTask {
     pub payload: Payload,
     /// 0 to 100; among the waiting tasks of the session, higher ones are sent first.
     pub priority: u8,
+    /// How far an attempt got, by the last word of the gateway that runs the stream: the next one begins there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Payload>,
 }
 
 /// How a task ended.
@@ -83,7 +86,8 @@ impl Payload {
         }
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Inline(bytes) if bytes.len() > INLINE_BYTES_MAX => Err("a payload is too large for the log"),
             Self::Stored { holders, .. } if holders.is_empty() || holders.len() > HOLDERS_MAX => {
@@ -97,7 +101,12 @@ impl Payload {
 impl DurableTask {
     /// What it takes in memory.
     pub fn bytes(&self) -> u64 {
-        (self.label.len() + self.head.len()) as u64 + self.payload.inline_bytes() + TASK_OVERHEAD_BYTES
+        let checkpoint = self.checkpoint.as_ref().map_or(0, Payload::inline_bytes);
+        (self.label.len() + self.head.len()) as u64 + self.payload.inline_bytes() + checkpoint + TASK_OVERHEAD_BYTES
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = Digest> {
+        [Some(&self.payload), self.checkpoint.as_ref()].into_iter().flatten().filter_map(Payload::file)
     }
 
     /// What is wrong with it.
@@ -107,6 +116,9 @@ impl DurableTask {
         }
         if self.label.len() > LABEL_BYTES_MAX {
             return Err("the name of a task is too long");
+        }
+        if self.checkpoint.is_some() {
+            return Err("a task that nobody has begun has no checkpoint");
         }
         self.payload.check()
     }

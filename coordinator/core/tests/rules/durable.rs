@@ -17,6 +17,7 @@ fn task(bytes: usize) -> DurableTask {
         head: Bytes::from(&b"picture"[..]),
         payload: Payload::Inline(vec![7; bytes].into()),
         priority: 50,
+        checkpoint: None,
     }
 }
 
@@ -84,6 +85,41 @@ fn a_batch_that_comes_again_adds_nothing() {
     assert_eq!((stream(&mesh).next, counts(&mesh)), (Sequence(4), (3, 0)));
     let refusal = mesh.refusal(accept(session, 5, 1));
     assert!(refusal.to_string().contains("from number 5 on, and 4 is the next"), "{refusal}");
+}
+
+#[test]
+fn a_checkpoint_is_kept_with_its_task_and_goes_with_it() {
+    let mut mesh = Mesh::of(&[(A, 4), (B, 4)]);
+    let session = mesh.session(1);
+    mesh.apply(accept(session, 0, 2));
+    let before = mesh.state.durable.size().bytes;
+    let checkpoint = |tenure, sequence, payload: &Payload| {
+        let checkpoints = vec![(Sequence(sequence), payload.clone())];
+        Command::Tasks(TaskCommand::Checkpoint { stream: STREAM, tenure, checkpoints })
+    };
+    let small = Payload::Inline(vec![1; 100].into());
+    mesh.apply(checkpoint(1, 0, &small));
+    assert_eq!(stream(&mesh).pending[&Sequence(0)].checkpoint, Some(small.clone()));
+    assert_eq!(mesh.state.durable.size().bytes, before + 100);
+    // A newer one takes its place, also where it is in a file, which the task then uses.
+    let blob = Blob { digest: Digest([9; 32]), size: 1 << 20 };
+    mesh.apply(checkpoint(1, 0, &Payload::Stored { blob, holders: vec![A, B] }));
+    assert!(mesh.state.durable.uses(blob.digest));
+    assert_eq!(mesh.state.durable.size().bytes, before);
+    // The next gateway finds it, and what the last one still says of it does not count.
+    mesh.apply(Command::NodeDown(A));
+    let command = next(&mesh).expect("somebody has to run them");
+    mesh.apply(command);
+    mesh.apply(checkpoint(1, 0, &small));
+    assert!(mesh.state.durable.uses(blob.digest));
+    // It goes with its task; for what has ended there is none.
+    mesh.apply(end(2, &[0]));
+    assert!(!mesh.state.durable.uses(blob.digest));
+    let without = mesh.state.durable.size();
+    mesh.apply(checkpoint(2, 0, &small));
+    assert_eq!(mesh.state.durable.size(), without);
+    let large = Payload::Inline(vec![0; INLINE_BYTES_MAX + 1].into());
+    assert!(mesh.refusal(checkpoint(2, 1, &large)).to_string().contains("too large for the log"));
 }
 
 #[test]

@@ -217,6 +217,7 @@ fn of_tasks() -> impl Strategy<Value = TaskCommand> {
         head: Bytes::default(),
         payload,
         priority: 50,
+        checkpoint: None,
     });
     let tasks = prop::collection::vec(task, 0..4);
     let keep = prop_oneof![Just(0), 0..100_000_u64, Just(u64::MAX)].prop_map(Millis);
