@@ -127,9 +127,8 @@ async fn a_leader_whose_heir_does_not_answer_leads_on() {
     assert_eq!(world.leader().await.role().node, node);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn slow_disks_cause_no_election() {
-    let mut world = World::with_slow_disks(Duration::from_millis(250));
+/// Grows to three voters and writes; whoever led leads on.
+async fn write_without_an_election(mut world: World) {
     world.grow(3).await;
     let term = world.leader().await.role().term;
     for node in 50..56 {
@@ -137,6 +136,21 @@ async fn slow_disks_cause_no_election() {
     }
     let role = world.leader().await.role();
     assert_eq!(role.term, term, "{role:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_disks_cause_no_election() {
+    write_without_an_election(World::with_slow_disks(1..=3, Duration::from_millis(250))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_on_the_slowest_card_leads_on() {
+    write_without_an_election(World::with_slow_disks(1..=1, Duration::from_millis(500))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_on_the_slowest_card_follows_on() {
+    write_without_an_election(World::with_slow_disks(3..=3, Duration::from_millis(500))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub(crate) struct World {
     hub: Arc<Hub>,
     directories: BTreeMap<u64, TempDir>,
     snapshot_bytes: Option<u64>,
-    flush_delay: Duration,
+    flush_delays: BTreeMap<u64, Duration>,
 }
 
 #[derive(Default)]
@@ -73,9 +74,9 @@ impl World {
         Self { snapshot_bytes: Some(2048), ..Self::default() }
     }
 
-    /// Nobody yet, on disks whose every flush takes so much longer.
-    pub(crate) fn with_slow_disks(flush_delay: Duration) -> Self {
-        Self { flush_delay, ..Self::default() }
+    /// Nobody yet; every flush of these nodes' disks will take so much longer.
+    pub(crate) fn with_slow_disks(nodes: RangeInclusive<u64>, flush_delay: Duration) -> Self {
+        Self { flush_delays: nodes.map(|node| (node, flush_delay)).collect(), ..Self::default() }
     }
 
     pub(crate) async fn grow(&mut self, count: u64) {
@@ -101,7 +102,7 @@ impl World {
 
     pub(crate) async fn try_open(&self, node: u64) -> Result<Seat, SeatError> {
         let mut config = SeatConfig::new(self.directory(node), NodeId(node));
-        config.flush_delay = self.flush_delay;
+        config.flush_delay = self.flush_delays.get(&node).copied().unwrap_or_default();
         if let Some(bytes) = self.snapshot_bytes {
             config.snapshot_bytes = bytes;
             config.keep_entries = 5;
