@@ -134,8 +134,8 @@ pub enum Change {
         /// What.
         report: WorkerReport,
     },
-    /// Durable tasks; a node's word, never a client's own.
-    Tasks(TaskCommand),
+    /// Durable tasks: words of nodes, never a client's own. Each has an answer of its own.
+    Tasks(Vec<TaskCommand>),
     /// What a node says of one of its devices.
     DeviceReport {
         /// Who says it.
@@ -170,6 +170,8 @@ pub enum Answer {
     TaskEvents(TaskEventPage),
     /// To [`Request::TaskStatus`].
     Tasks(Vec<TaskStatus>),
+    /// To [`Change::Tasks`]: what came of each, in the same order.
+    Committed(Vec<Result<(), Refusal>>),
     /// To changes of which there is nothing to say.
     Done,
     /// A model can be used.

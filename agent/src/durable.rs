@@ -7,15 +7,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use skein_core::durable::{DurableStream, TaskCommand};
+use skein_core::durable::DurableStream;
 use skein_core::{NodeId, State, StreamId};
 use tokio::sync::watch;
 
 use crate::api::handle::Api;
-use crate::api::{ApiError, Change, Request};
 use crate::gateway::Gateway;
+use commits::Commits;
 use files::Files;
 
+mod commits;
 pub mod files;
 mod run;
 mod serve;
@@ -28,6 +29,7 @@ pub use serve::serve_client;
 pub struct Durable {
     api: Api,
     gateway: Gateway,
+    commits: Commits,
     /// What is too large for the log.
     pub files: Files,
     inner: Arc<Mutex<Inner>>,
@@ -72,7 +74,8 @@ impl Mark {
 impl Durable {
     /// None so far.
     pub fn new(api: Api, gateway: Gateway, files: Files) -> Self {
-        Self { api, gateway, files, inner: Arc::default() }
+        let commits = Commits::new(api.clone());
+        Self { api, gateway, commits, files, inner: Arc::default() }
     }
 
     /// The state changed, or may have: whoever watches a stream is told, and what is given to this gateway is run.
@@ -110,11 +113,6 @@ impl Durable {
             inner.running.remove(&id);
         }
         true
-    }
-
-    /// Has the leader commit what is said of durable tasks.
-    async fn commit(&self, command: TaskCommand) -> Result<(), ApiError> {
-        self.api.answer(Request::Change(Change::Tasks(command)), false).await.map(|_| ())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -163,7 +163,14 @@ impl Api {
     /// Commits a change, if this agent leads.
     async fn lead(&self, change: Change) -> Result<Answer, ApiError> {
         let change = self.check_seats(change)?;
-        let events = propose(&self.seat, command(change.clone())).await?;
+        let answers = propose_all(&self.seat, commands(change.clone())).await?;
+        if matches!(change, Change::Tasks(_)) {
+            return Ok(Answer::Committed(answers.into_iter().map(|answer| answer.map(drop)).collect()));
+        }
+        let mut events = Vec::new();
+        for answer in answers {
+            events.extend(answer.map_err(ApiError::Refused)?);
+        }
         if let Change::Join(spec) = &change
             && self.is_without_a_seat(spec.id)
         {
@@ -245,8 +252,16 @@ impl Api {
 
 /// Commits a command on this agent's seat, stamped now.
 pub async fn propose(seat: &Seat, command: Command) -> Result<Vec<Event>, ApiError> {
-    let entry = Entry { at: now(), command };
-    match timeout(PROPOSE_TIME_MAX, seat.propose(entry)).await {
+    let answers = propose_all(seat, vec![command]).await?;
+    let answer = answers.into_iter().next();
+    answer.ok_or_else(|| ApiError::Unavailable("the seat gave no answer".into()))?.map_err(ApiError::Refused)
+}
+
+/// Commits commands in their order, stamped now; what came of each.
+async fn propose_all(seat: &Seat, commands: Vec<Command>) -> Result<Vec<Result<Vec<Event>, Refusal>>, ApiError> {
+    let at = now();
+    let entries = commands.into_iter().map(|command| Entry { at, command }).collect();
+    match timeout(PROPOSE_TIME_MAX, seat.propose_all(entries)).await {
         Err(_) => Err(ApiError::Unavailable(
             "the change was not committed in time: fewer than half of the voters answer; it may still be".into(),
         )),
@@ -254,8 +269,7 @@ pub async fn propose(seat: &Seat, command: Command) -> Result<Vec<Event>, ApiErr
             Err(ApiError::Unavailable("this agent does not lead any more".into()))
         }
         Ok(Err(error)) => Err(ApiError::Unavailable(error.to_string())),
-        Ok(Ok(Err(refusal))) => Err(ApiError::Refused(refusal)),
-        Ok(Ok(Ok(events))) => Ok(events),
+        Ok(Ok(answers)) => Ok(answers),
     }
 }
 
@@ -265,8 +279,10 @@ pub fn now() -> Millis {
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn command(change: Change) -> Command {
-    match change {
+/// What a change asks of the replicated state: one command, but for durable tasks.
+fn commands(change: Change) -> Vec<Command> {
+    let command = match change {
+        Change::Tasks(commands) => return commands.into_iter().map(Command::Tasks).collect(),
         Change::Join(spec) => Command::NodeJoin(spec),
         Change::Block { node, device, reason, ending } => {
             Command::Block { node, device, by: Author::Operator, reason, ending }
@@ -284,10 +300,10 @@ fn command(change: Change) -> Command {
         Change::ModelAdd(spec) => Command::ModelAdd(spec),
         Change::SessionCreate(spec) => Command::SessionCreate(spec),
         Change::SessionEnd(id) => Command::SessionEnd(id),
-        Change::Tasks(command) => Command::Tasks(command),
         Change::WorkerReport { node, worker, report } => Command::WorkerReport { node, worker, report },
         Change::DeviceReport { node, device, report } => Command::DeviceReport { node, device, report },
-    }
+    };
+    vec![command]
 }
 
 fn added(model: skein_core::model::ModelRef, known: bool) -> Answer {

@@ -26,7 +26,7 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 /// When what found no place is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// The most bytes of ends in one command: with its tasks a log entry stays well below its bound.
-const COMMIT_BYTES_MAX: usize = 256 * 1024;
+const COMMIT_BYTES_MAX: u64 = 256 * 1024;
 /// The most ends in one command.
 const COMMIT_MAX: usize = 512;
 
@@ -188,7 +188,7 @@ impl Runner {
             return;
         }
         let command = TaskCommand::Checkpoint { stream: self.id, tenure: self.tenure, checkpoints };
-        if let Err(error) = self.durable.commit(command).await {
+        if let Err(error) = self.durable.commits.commit(command).await {
             tracing::debug!(stream = %self.id, "checkpoints are not kept: {error}");
         }
     }
@@ -240,17 +240,14 @@ impl Runner {
     async fn commit(&mut self) -> Result<(), ApiError> {
         let mut bytes = 0;
         let fits = |(_, end): &&(Sequence, End)| {
-            bytes += match &end.result {
-                Ok((head, payload)) => head.len() + usize::try_from(payload.inline_bytes()).unwrap_or(usize::MAX),
-                Err(reason) => reason.len(),
-            };
+            bytes += end.bytes();
             bytes <= COMMIT_BYTES_MAX
         };
         let count = self.ended.iter().take(COMMIT_MAX).take_while(fits).count().max(1);
         let ends: Vec<(Sequence, End)> = self.ended.drain(..count).collect();
         let command = TaskCommand::End { stream: self.id, tenure: self.tenure, ends };
         loop {
-            match self.durable.commit(command.clone()).await {
+            match self.durable.commits.commit(command.clone()).await {
                 Ok(()) => break,
                 Err(ApiError::Unavailable(why)) => {
                     tracing::debug!(stream = %self.id, "ends of durable tasks wait: {why}");

@@ -3,6 +3,7 @@
 //! Any agent can do that for any stream, whoever runs its tasks: a client that loses its agent goes on at another.
 
 use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +12,9 @@ use skein_core::durable::{Account, BATCH_MAX, DurableTask, Ended, INLINE_BYTES_M
 use skein_core::session::PRIORITY_MAX;
 use skein_core::{Event, Refusal, Sequence, SessionId, State, StreamId};
 use skein_raft::codec;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::api::ApiError;
 use crate::durable::Durable;
@@ -30,6 +31,10 @@ const ENDS_UNDER_WAY_MAX: usize = 1_024;
 /// Ends that are looked up at once: the state is not read for longer than it takes to clone so many.
 const LOOK_MAX: usize = 64;
 
+/// How long the mesh keeps what a client has already: an age for the machine, and nothing to anybody.
+const FETCHED_AFTER: Duration = Duration::from_millis(50);
+/// Or until there are so many.
+const FETCHED_MAX: usize = 256;
 /// How long this agent's replica may take to show that a stream is closed.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -39,6 +44,10 @@ struct Serving<'a> {
     open: DurableOpen,
     session: SessionId,
     send: Mutex<SendStream>,
+    /// What the client has, and the mesh has not heard of yet.
+    fetched: std::sync::Mutex<BTreeSet<Sequence>>,
+    /// Those are many.
+    fetched_many: Notify,
 }
 
 /// Serves one stream until the client is gone, or has everything.
@@ -49,13 +58,18 @@ pub async fn serve_client(durable: &Durable, stream: Stream, open: DurableOpen) 
         Err(error) => return send_message(&mut send, &ToClient::Opened(Err(error)), Bytes::new()).await,
     };
     send_message(&mut send, &ToClient::Opened(Ok(next)), Bytes::new()).await?;
-    let serving = Serving { durable, open, session, send: Mutex::new(send) };
-    tokio::select! {
-        read = serving.read(recv) => read?,
-        pushed = serving.push() => pushed?,
+    let (fetched, fetched_many) = (std::sync::Mutex::default(), Notify::new());
+    let serving = Serving { durable, open, session, send: Mutex::new(send), fetched, fetched_many };
+    let served = tokio::select! {
+        read = serving.read(recv) => read,
+        pushed = serving.push() => pushed,
+        () = serving.commit_fetched() => Ok(()),
+    };
+    if let Err(error) = serving.flush_fetched(false).await {
+        tracing::debug!("what a client fetched is kept on: {error}");
     }
     let _ = serving.send.into_inner().finish();
-    Ok(())
+    served
 }
 
 /// Whose session's stream it is, and up to where it was accepted.
@@ -88,7 +102,9 @@ impl Serving<'_> {
                     self.say(&answer, Bytes::new()).await?;
                 }
                 ToGateway::Fetched { sequences, close } => {
-                    if let Some(answer) = self.fetched(sequences, close).await {
+                    self.note_fetched(sequences);
+                    if close {
+                        let answer = self.closed().await;
                         self.say(&answer, Bytes::new()).await?;
                     }
                 }
@@ -105,6 +121,7 @@ impl Serving<'_> {
         for batch in batches(self.written(tasks, message.payload).await?) {
             let count = batch.len() as u64;
             self.durable
+                .commits
                 .commit(TaskCommand::Accept {
                     stream: self.open.stream,
                     session: self.session,
@@ -147,25 +164,68 @@ impl Serving<'_> {
         Ok(written.into_iter().flatten().collect())
     }
 
-    /// The client has these; the answer, where that was all.
-    async fn fetched(&self, sequences: Vec<Sequence>, close: bool) -> Option<ToClient> {
-        match self.durable.commit(TaskCommand::Fetched { stream: self.open.stream, sequences, close }).await {
-            Ok(()) => {}
-            // A stream that is not there any more was closed before, and its answer got lost.
-            Err(ApiError::Refused(Refusal::NoStream(_))) if close => {}
-            Err(error) => return Some(ToClient::Refused(error)),
+    /// The client has these, which nobody waits to hear of: they are committed with others.
+    fn note_fetched(&self, sequences: Vec<Sequence>) {
+        let mut fetched = self.have();
+        fetched.extend(sequences);
+        if fetched.len() >= FETCHED_MAX {
+            self.fetched_many.notify_one();
         }
-        if !close {
-            return None;
+    }
+
+    /// Has what the client fetched committed, again and again.
+    async fn commit_fetched(&self) {
+        loop {
+            tokio::select! {
+                () = sleep(FETCHED_AFTER) => {}
+                () = self.fetched_many.notified() => {}
+            }
+            if let Err(error) = self.flush_fetched(false).await {
+                tracing::debug!(stream = %self.open.stream, "the mesh does not hear yet what was fetched: {error}");
+            }
+        }
+    }
+
+    /// Has what the client fetched by now committed, and the stream closed if it is to be. What could not be committed is tried
+    /// again with what comes; said twice, it changes nothing.
+    async fn flush_fetched(&self, close: bool) -> Result<(), ApiError> {
+        loop {
+            let sequences: Vec<Sequence> = self.have().iter().take(BATCH_MAX).copied().collect();
+            if sequences.is_empty() && !close {
+                return Ok(());
+            }
+            let is_last = sequences.len() < BATCH_MAX;
+            let (stream, close) = (self.open.stream, close && is_last);
+            let command = TaskCommand::Fetched { stream, sequences: sequences.clone(), close };
+            match self.durable.commits.commit(command).await {
+                // A stream that is not there any more was closed before, and its answer got lost; or it was forgotten.
+                Ok(()) | Err(ApiError::Refused(Refusal::NoStream(_))) => {}
+                Err(error) => return Err(error),
+            }
+            self.have().retain(|sequence| sequences.binary_search(sequence).is_err());
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn have(&self) -> MutexGuard<'_, BTreeSet<Sequence>> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client has everything; what it is told.
+    async fn closed(&self) -> ToClient {
+        if let Err(error) = self.flush_fetched(true).await {
+            return ToClient::Refused(error);
         }
         let mut mark = self.durable.watch(self.open.stream);
         let gone = timeout(CLOSE_TIME_MAX, mark.wait_for(|mark| mark.gateway.is_none())).await;
-        Some(match gone {
+        match gone {
             Ok(_) => ToClient::Closed(self.durable.api.seat.read(|state| closed(state, self.open.stream))),
             Err(_) => {
                 ToClient::Refused(ApiError::Unavailable("the stream has tasks or ends that are not fetched".into()))
             }
-        })
+        }
     }
 
     /// Sends every end, as soon as the mesh has it.

@@ -127,11 +127,7 @@ impl DurableTask {
 impl Ended {
     /// What it takes in memory.
     pub fn bytes(&self) -> u64 {
-        let result = match &self.end.result {
-            Ok((head, payload)) => head.len() as u64 + payload.inline_bytes(),
-            Err(reason) => reason.len() as u64,
-        };
-        self.label.len() as u64 + result + TASK_OVERHEAD_BYTES
+        self.label.len() as u64 + self.end.bytes() + TASK_OVERHEAD_BYTES
     }
 
     pub(super) fn file(&self) -> Option<Digest> {
@@ -140,6 +136,14 @@ impl Ended {
 }
 
 impl End {
+    /// What its answer or its reason takes in memory.
+    pub fn bytes(&self) -> u64 {
+        match &self.result {
+            Ok((head, payload)) => head.len() as u64 + payload.inline_bytes(),
+            Err(reason) => reason.len() as u64,
+        }
+    }
+
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), &'static str> {
         match &self.result {
