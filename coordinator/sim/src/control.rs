@@ -5,16 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::liveness::Patience;
 use skein_core::supervise::WorkerEvent;
-use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, SessionId, State, WorkerId};
+use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, SessionId, State, StreamId, WorkerId};
 
 use crate::Report;
 use crate::chance::Chance;
+use check::tasks::Accounts;
+use clients::Client;
+use gateways::Word;
 use leader::Lead;
 use machine::Machine;
+use stored::Snapshot;
 
 pub(crate) mod check;
+mod clients;
+mod devices;
 pub(crate) mod draw;
 mod faults;
+mod gateways;
 mod healing;
 mod leader;
 mod log;
@@ -23,6 +30,7 @@ mod people;
 mod planned;
 mod reports;
 mod seats;
+mod stored;
 
 /// How long the safety phase is, in virtual time: some hundred faults, and hold-offs that grow and end.
 const FAULTS_FOR: Millis = Millis(300_000);
@@ -42,6 +50,12 @@ enum Happening {
     Tick(NodeId),
     /// A beat arrives at the leader of a term.
     Beat { term: u64, node: NodeId },
+    /// A node tells the leader of a term something.
+    Word { term: u64, node: NodeId, word: Word },
+    /// A known-answer run on a device is over.
+    Tested { node: NodeId, device: String, boot: u64 },
+    /// A client of durable tasks looks after them.
+    Client(StreamId),
     /// A command that somebody proposed arrives at whoever leads.
     Proposal(Command),
     /// A command that a leader took in is committed, if the leader still leads.
@@ -91,6 +105,12 @@ struct World {
     /// Devices on which attempts fail.
     bad_devices: BTreeSet<(NodeId, String)>,
     evictions: Evictions,
+    /// How much the workers of a session use, in percent of what they may have at most.
+    uses: BTreeMap<SessionId, u64>,
+    clients: BTreeMap<StreamId, Client>,
+    /// What became of every durable task.
+    accounts: Accounts,
+    snapshot: Option<Snapshot>,
 }
 
 /// Workers that were told to leave since something last came from outside.
@@ -137,6 +157,10 @@ impl World {
             poisoned: BTreeSet::new(),
             bad_devices: BTreeSet::new(),
             evictions: Evictions::default(),
+            uses: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            accounts: Accounts::default(),
+            snapshot: None,
         };
         world.after(Millis(0), Happening::Elect);
         for id in 1..=count {
@@ -181,6 +205,9 @@ impl World {
         match happening {
             Happening::Tick(node) => self.tick(node),
             Happening::Beat { term, node } => self.beat(term, node),
+            Happening::Word { term, node, word } => self.hear(term, node, word),
+            Happening::Tested { node, device, boot } => self.tested(node, &device, boot),
+            Happening::Client(stream) => self.client(stream),
             Happening::Proposal(command) => self.take_in(command),
             Happening::Commit { term, own, entry } => self.commit(term, own, entry),
             Happening::Seats { term, change } => self.change_seats(term, change),

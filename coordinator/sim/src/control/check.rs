@@ -8,5 +8,6 @@ pub(crate) mod rest;
 pub(super) mod rules;
 pub(crate) mod settle;
 pub(super) mod state;
+pub(super) mod tasks;
 mod victims;
 pub(super) mod walk;

@@ -52,7 +52,14 @@ impl World {
         if changed.is_some() {
             self.chance.count("node_changed");
         }
+        // What it has on its disk is a snapshot and the commands after it.
+        let applied = self.machines.get(&id).map_or(0, |machine| machine.applied);
+        let rebuilt = self.rebuilt(applied);
         let Some(machine) = self.machines.get_mut(&id) else { return };
+        if let Some(rebuilt) = rebuilt {
+            self.chance.check(rebuilt == machine.view, || format!("node {id} is not what it was after its start"));
+            machine.view = rebuilt;
+        }
         machine.spec = changed.unwrap_or(machine.spec.clone());
         machine.start(now);
         self.chance.count("node_started_again");

@@ -100,6 +100,10 @@ impl World {
         }
         self.seats_are_wrong(&mut found);
         self.devices_are_not_trusted(&mut found);
+        self.demand_is_not_known(&mut found);
+        self.tasks_are_left(&mut found);
+        let falls = self.lead.as_ref().and_then(|lead| lead.adapt.wake_at());
+        found.extend(falls.filter(|at| *at <= self.now + CALM + CALM).map(|at| format!("a reservation falls at {at}")));
         found
     }
 

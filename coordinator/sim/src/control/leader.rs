@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use skein_core::adapt::Adapt;
+use skein_core::demand::Demand;
+use skein_core::durable::keep;
 use skein_core::liveness::Liveness;
 use skein_core::plan::{CHANGES_MAX, Planner};
 use skein_core::{Command, Entry, MeshId, Millis, NodeId, health, plan};
 
+use super::gateways::Words;
 use super::log::up;
 use super::{Happening, PATIENCE, World};
 
@@ -14,6 +18,8 @@ const EPOCH: u64 = 1_700_000_000_000;
 
 /// How long a command may be under way.
 const LATE: Millis = Millis(100);
+/// How often the leader looks for durable tasks that nobody came for: as in the agent.
+const EXPIRY_LOOK_EVERY: Millis = Millis(10_000);
 /// So many gaps are remembered well enough that one as long is not taken for a loss.
 const GAPS_KNOWN: usize = 32;
 
@@ -28,8 +34,13 @@ pub(super) struct Lead {
     pub(super) wake: Option<Millis>,
     pub(super) planner: Planner,
     pub(super) changes_max: usize,
-    /// How long the log was when there was nothing to plan.
-    at_rest: Option<usize>,
+    /// For which state there was nothing to plan: the number of its last event, and the count of changes to nodes and workers.
+    at_rest: Option<(u64, u64)>,
+    pub(super) demand: Demand,
+    pub(super) words: Words,
+    pub(super) adapt: Adapt,
+    /// When no durable task was found to have expired.
+    expiry_looked_at: Option<Millis>,
 }
 
 /// What the simulator knows of a node's beats in this term.
@@ -97,6 +108,10 @@ impl World {
             planner: Planner::default(),
             changes_max,
             at_rest: None,
+            demand: Demand::default(),
+            words: Words::default(),
+            adapt: Adapt::default(),
+            expiry_looked_at: None,
         });
         self.drive_leader();
     }
@@ -179,7 +194,8 @@ impl World {
         let Some(lead) = &mut self.lead else { return };
         let wakes = [plan::wake_at(state, epoch), health::wake_at(state)].into_iter().flatten();
         let wakes = wakes.map(|at| now + at.since(epoch));
-        let wake = wakes.chain(lead.liveness.wake_at(state)).min();
+        let own = [lead.liveness.wake_at(state), lead.demand.wake_at(), lead.adapt.wake_at()];
+        let wake = wakes.chain(own.into_iter().flatten()).min();
         // What is due already waits for the command under way.
         lead.wake = wake.filter(|_| !lead.is_proposing);
         self.chance
@@ -199,24 +215,46 @@ impl World {
             return Some(command);
         }
         self.check_nobody_silent();
+        if let Some(command) = keep::next_move(&self.state) {
+            return Some(command);
+        }
         if let Some(command) = health::next_command(&self.state, epoch) {
             self.chance.count("health_command");
             return Some(command);
         }
-        self.plan(epoch)
+        let (now, state) = (self.now, &self.state);
+        let lead = self.lead.as_mut()?;
+        let observed = lead.demand.next_command(now, state).or_else(|| lead.adapt.next_command(now, state));
+        if let Some(command) = observed {
+            self.check_observed(&command);
+            return Some(command);
+        }
+        self.plan(epoch).or_else(|| self.expire(epoch))
+    }
+
+    fn expire(&mut self, epoch: Millis) -> Option<Command> {
+        let lead = self.lead.as_mut()?;
+        if lead.expiry_looked_at.is_some_and(|last| self.now.since(last) < EXPIRY_LOOK_EVERY) {
+            return None;
+        }
+        let command = keep::next_expiry(&self.state, epoch);
+        if command.is_none() {
+            lead.expiry_looked_at = Some(self.now);
+        }
+        command
     }
 
     fn plan(&mut self, epoch: Millis) -> Option<Command> {
-        let length = self.log.len();
+        let revision = (self.state.last_event, self.state.index().revision());
         let lead = self.lead.as_mut()?;
         // Nothing changed, and the time has not come at which that alone would do. Now and then, it is planned all the same.
         let is_due = lead.wake.is_none_or(|wake| wake <= self.now);
-        let rests = lead.at_rest == Some(length) && !is_due;
+        let rests = lead.at_rest == Some(revision) && !is_due;
         if rests && !self.chance.percent(3) {
             return None;
         }
         let plan = lead.planner.plan(&self.state, epoch, lead.changes_max);
-        lead.at_rest = plan.is_empty().then_some(length);
+        lead.at_rest = plan.is_empty().then_some(revision);
         self.chance.check(!rests || plan.is_empty(), || format!("nobody was woken for {plan:?}"));
         self.check_plan(epoch, &plan);
         self.chance.count(if plan.is_empty() { "plan_empty" } else { "plan_made" });

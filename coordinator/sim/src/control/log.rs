@@ -43,7 +43,12 @@ impl World {
         for node in came_up {
             self.came_up(node);
         }
+        for node in was_up.iter().filter(|node| self.state.nodes.get(node).is_none_or(|node| !node.up)) {
+            self.lead.iter_mut().for_each(|lead| lead.words.forget(*node));
+        }
+        self.tasks_follow(&entry, &outcome, &was_up);
         self.log.push(Logged { entry, outcome });
+        self.snapshot_now_and_then();
         let nodes: Vec<NodeId> = self.machines.keys().copied().collect();
         for node in nodes {
             let delay = self.chance.number(1..if self.is_healing { 20 } else { 400 });
@@ -60,10 +65,17 @@ impl World {
         }
         if end - machine.applied > 20 && self.chance.percent(20) {
             // It was away for long: it gets a snapshot in place of the entries.
-            machine.view = self.state.clone();
-            machine.applied = end;
+            if self.snapshot.as_ref().is_none_or(|snapshot| snapshot.upto <= machine.applied) {
+                self.take_snapshot();
+            }
+            let upto = self.snapshot.as_ref().map_or(end, |snapshot| snapshot.upto);
+            let view = self.rebuilt(upto);
+            if let Some((machine, view)) = self.machines.get_mut(&id).zip(view) {
+                (machine.view, machine.applied) = (view, upto);
+            }
             self.chance.count("replica_from_snapshot");
         }
+        let Some(machine) = self.machines.get_mut(&id) else { return };
         let lacks = end - machine.applied;
         let upto = if !self.is_healing && lacks > 1 && self.chance.percent(20) {
             machine.applied + self.chance.index(lacks)
@@ -76,6 +88,7 @@ impl World {
                 .check(machine.view == self.state, || format!("the replica of node {id} differs at entry {end}"));
         }
         machine.supervisor.on_state(self.now, &machine.view);
+        machine.bench.on_state(&machine.view);
         self.drive_machine(id);
     }
 
@@ -91,6 +104,8 @@ impl World {
         let answers = |report: &WorkerReport| matches!(report, WorkerReport::Status(_) | WorkerReport::Left);
         match &entry.command {
             Command::WorkerReport { report, .. } if answers(report) => {}
+            // The planner does not see them.
+            Command::Tasks(_) => {}
             Command::Plan(_) => {
                 let told = |event: &&Event| matches!(event, Event::WorkerLeaving { why, .. } if *why != Why::Drained);
                 self.evictions.told += outcome.iter().flatten().filter(told).count();

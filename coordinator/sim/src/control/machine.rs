@@ -1,12 +1,14 @@
 //! One node: its replica of the state, its supervisor, its processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::capability::NodeSpec;
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
+use skein_core::testing::Bench;
 use skein_core::worker::{WorkerReport, WorkerStatus};
-use skein_core::{Command, Millis, NodeId, State, WorkerId};
+use skein_core::{Command, Millis, NodeId, SessionId, State, WorkerId};
 
+use super::devices::Faults;
 use super::{BEAT, DIED, Happening, World, draw};
 use crate::chance::Chance;
 
@@ -30,8 +32,15 @@ pub(super) struct Machine {
     pub(super) processes: BTreeMap<WorkerId, Process>,
     pub(super) wake: Option<Millis>,
     births: u64,
-    /// Since when each device was to be tested, when it last was.
-    pub(super) tested: BTreeMap<String, Millis>,
+    /// How often it was started.
+    pub(super) boot: u64,
+    pub(super) bench: Bench,
+    pub(super) faults: Faults,
+    pub(super) beats: u64,
+    /// Tasks of each session that its gateway has taken in and that have not ended.
+    pub(super) tasks: BTreeMap<SessionId, u64>,
+    /// Of which sessions the leader was told that there are some.
+    pub(super) told: BTreeSet<SessionId>,
 }
 
 #[derive(Debug)]
@@ -56,7 +65,12 @@ impl Machine {
             processes: BTreeMap::new(),
             wake: None,
             births: 0,
-            tested: BTreeMap::new(),
+            boot: 0,
+            bench: Bench::new(id),
+            faults: Faults::new(),
+            beats: 0,
+            tasks: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -69,6 +83,8 @@ impl Machine {
         self.is_alive = false;
         self.is_cut_off = false;
         self.processes.clear();
+        self.tasks.clear();
+        self.told.clear();
         self.wake = None;
     }
 
@@ -76,6 +92,10 @@ impl Machine {
         self.is_alive = true;
         self.supervisor = Supervisor::new(self.id);
         self.supervisor.on_state(now, &self.view);
+        self.boot += 1;
+        self.bench = Bench::new(self.id);
+        self.bench.on_state(&self.view);
+        self.faults.clear();
     }
 }
 
@@ -91,16 +111,19 @@ impl World {
         }
         let term = self.term;
         self.send(id, || Happening::Beat { term, node: id });
+        self.tell(id);
+        self.work_off(id);
         self.look_after(id);
         self.replicate(id);
     }
 
-    /// Carries out what the supervisor wants.
+    /// Carries out what the supervisor wants, and what is to be done about devices.
     pub(super) fn drive_machine(&mut self, id: NodeId) {
+        self.drive_bench(id);
         for _ in 0..ACTIONS_MAX {
             let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.is_alive) else { return };
             let Some(action) = machine.supervisor.next_action(self.now) else {
-                machine.wake = machine.supervisor.wake_at();
+                machine.wake = [machine.supervisor.wake_at(), machine.bench.wake_at()].into_iter().flatten().min();
                 let due = machine.wake.is_some_and(|wake| wake <= self.now);
                 self.chance.check(!due, || format!("node {id} wakes now again, though it has nothing to do"));
                 return;

@@ -5,7 +5,7 @@ use skein_core::session::SessionSpec;
 use skein_core::{Command, Millis, NodeId, SessionId};
 
 use super::draw::{node, nonsense, session};
-use super::{Happening, World};
+use super::{Happening, Machine, World};
 use crate::chance::Chance;
 
 impl World {
@@ -83,16 +83,22 @@ impl World {
             0..6 => {
                 let with_share: Vec<_> = open.into_iter().filter(|(_, spec)| spec.share > 0).collect();
                 let Some((session, spec)) = self.chance.pick(with_share) else { return };
-                let workers = if self.chance.percent(5) { u32::MAX } else { self.chance.small(0..spec.max + 3) };
-                self.say("load_changed", |_| Command::SessionWant { session, workers });
+                let most = 2 * u64::from(spec.max) + 4;
+                let tasks = if self.chance.percent(5) { u64::MAX } else { self.chance.number(0..most) };
+                let Some(gateway) = self.some_machine(Machine::is_reachable) else { return };
+                let Some(machine) = self.machines.get_mut(&gateway) else { return };
+                machine.tasks.insert(session, tasks);
+                machine.tasks.retain(|_, tasks| *tasks > 0);
+                self.chance.count("load_changed");
             }
-            6..8 => {
-                let Some((session, spec)) = self.chance.pick(open) else { return };
-                self.say("use_changed", |chance| Command::SessionReserve {
-                    session,
-                    reserved: session::reserved(chance, &spec),
-                });
+            6 => {
+                let adaptive = open.into_iter().filter(|(_, spec)| spec.need_max.is_some());
+                let Some((session, _)) = self.chance.pick(adaptive.collect::<Vec<_>>()) else { return };
+                let percent = self.chance.number(10..130);
+                self.uses.insert(session, percent);
+                self.chance.count("use_changed");
             }
+            7 => self.come_with_tasks(),
             _ => {
                 let Some(id) = self.some_machine(|machine| machine.is_alive) else { return };
                 let Some(machine) = self.machines.get_mut(&id) else { return };

@@ -1,11 +1,10 @@
-//! What nodes say of their workers and devices: done, out of memory, at stake, failing, tested.
+//! What nodes say of their workers: done, out of memory, at stake.
 
-use skein_core::health::{DeviceReport, Phase};
 use skein_core::supervise::WorkerEvent;
 use skein_core::worker::Duty;
-use skein_core::{Command, Millis, NodeId, WorkerId};
+use skein_core::{Millis, NodeId, WorkerId};
 
-use super::{Happening, World};
+use super::World;
 
 impl World {
     /// With every beat, a node looks at what it has.
@@ -16,10 +15,7 @@ impl World {
         for (worker, duty) in own {
             self.look_after_worker(id, worker, &duty);
         }
-        let ailing = machine_devices(self, id);
-        for (device, phase) in ailing {
-            self.look_after_device(id, &device, &phase);
-        }
+        self.attempts_end(id);
     }
 
     fn look_after_worker(&mut self, node: NodeId, worker: WorkerId, duty: &Duty) {
@@ -54,44 +50,4 @@ impl World {
         self.chance.count(kind);
         self.drive_machine(node);
     }
-
-    fn look_after_device(&mut self, node: NodeId, device: &str, phase: &Phase) {
-        let is_bad = self.bad_devices.contains(&(node, device.into()));
-        let report = match phase {
-            Phase::Testing { since, .. } => {
-                let Some(machine) = self.machines.get_mut(&node) else { return };
-                if machine.tested.insert(device.into(), *since) == Some(*since) {
-                    return;
-                }
-                if !self.is_healing && self.chance.percent(15) {
-                    // The run hangs; the leader asks again.
-                    return self.chance.count("device_test_without_answer");
-                }
-                if is_bad {
-                    self.chance.count("device_test_failed");
-                    DeviceReport::Failed { reason: "it says 7".into() }
-                } else {
-                    self.chance.count("device_test_passed");
-                    DeviceReport::Passed
-                }
-            }
-            Phase::Sound | Phase::Probation { .. } if is_bad && self.chance.percent(20) => {
-                self.chance.count("device_faults");
-                DeviceReport::Faults { times: self.chance.small(1..6), reason: "the result is late".into() }
-            }
-            _ => return,
-        };
-        let device = String::from(device);
-        let command = Command::DeviceReport { node, device, report };
-        self.send(node, || Happening::Proposal(command.clone()));
-    }
-}
-
-/// The devices that the node knows it has, and how they stand.
-fn machine_devices(world: &World, id: NodeId) -> Vec<(String, Phase)> {
-    let Some(machine) = world.machines.get(&id) else { return Vec::new() };
-    let known = machine.view.nodes.get(&id);
-    let phase = |name: &str| known.and_then(|node| node.devices.get(name)).map(|health| health.phase.clone());
-    let devices = machine.spec.capability.devices.iter();
-    devices.map(|device| (device.name.clone(), phase(&device.name).unwrap_or_default())).collect()
 }

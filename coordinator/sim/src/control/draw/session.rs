@@ -80,17 +80,6 @@ fn grown(chance: &mut Chance, need: &Resources) -> Resources {
     }
 }
 
-/// What the measured use of its workers might call for: also below what was asked, and above what is allowed.
-pub(in crate::control) fn reserved(chance: &mut Chance, spec: &SessionSpec) -> Resources {
-    let base = spec.need_max.as_ref().unwrap_or(&spec.need);
-    let percent = chance.number(30..130);
-    Resources {
-        cpu_millicores: base.cpu_millicores * percent / 100,
-        memory_bytes: base.memory_bytes * percent / 100,
-        ..base.clone()
-    }
-}
-
 fn hold(chance: &mut Chance, nodes: u64) -> Hold {
     match chance.number(0..5) {
         0 => Hold::Nothing,
