@@ -94,7 +94,7 @@ fn two_of_mixed_priorities_leave() {
     assert_eq!(victims(&mut mesh, HIGH, cpu(LARGE)), [p12, p13]);
 }
 
-/// "mixed priority pods are preempted, pick later StartTime one when priorities are equal": p1.1, which started last, and p1.3.
+/// "mixed priority pods are preempted, pick later `StartTime` one when priorities are equal": p1.1, which started last, and p1.3.
 #[test]
 fn of_two_alike_the_one_that_started_last_leaves() {
     let mut mesh = two_nodes();

@@ -75,7 +75,7 @@ impl Driver {
                     .into_iter()
                     .collect()
             }
-            Step::Say(command) => vec![command.clone()],
+            Step::Say(command) => vec![(**command).clone()],
             Step::Wait(_) => vec![],
             Step::End(at) => self.session(*at).map(Command::SessionEnd).into_iter().collect(),
             Step::Want(at, workers) => {

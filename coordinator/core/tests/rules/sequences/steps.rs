@@ -50,7 +50,7 @@ pub(super) enum Step {
     /// The oldest pending task of some stream ends; whether well.
     TaskEnds(usize, bool),
     /// Somebody says anything.
-    Say(Command),
+    Say(Box<Command>),
     /// Time passes.
     Wait(u64),
 }
@@ -88,14 +88,14 @@ fn a_step() -> impl Strategy<Value = Step> {
         4 => (any::<usize>(), draw::a_report()).prop_map(|(at, report)| Step::Report(at, report)),
         6 => of_nodes(),
         5 => of_tasks(),
-        2 => draw::a_command().prop_map(Step::Say),
+        2 => draw::a_command().prop_map(|command| Step::Say(Box::new(command))),
         4 => prop_oneof![4 => 0..8_000_u64, 1 => 0..120_000_u64].prop_map(Step::Wait),
     ]
 }
 
 fn of_sessions() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => a_session().prop_map(|spec| Step::Say(Command::SessionCreate(spec))),
+        5 => a_session().prop_map(|spec| Step::Say(Box::new(Command::SessionCreate(spec)))),
         1 => any::<usize>().prop_map(Step::End),
         6 => (any::<usize>(), 0..9_u32).prop_map(|(at, workers)| Step::Want(at, workers)),
         2 => (any::<usize>(), 20..130_u64).prop_map(|(at, percent)| Step::Reserve(at, percent)),
