@@ -2,53 +2,119 @@
 
 use std::collections::BTreeMap;
 use std::panic;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use skein_sim::Report;
+use skein_sim::kinds::EXPECTED;
+
+use crate::house::House;
+
+/// From so many seeds on, everything that a run counts must have happened.
+const SEEDS_FOR_ALL: u64 = 300;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many seeds, from 0 on: always the same ones, so that a failure is a change's doing
-    #[arg(long, default_value_t = 300)]
+    /// How many seeds, from `--from` on: by default always the same ones, so that a failure is a change's doing
+    #[arg(long, default_value_t = SEEDS_FOR_ALL)]
     pub(crate) seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u64,
+    /// After those, for so many seconds, seeds that were never run before
+    #[arg(long, default_value_t = 0)]
+    pub(crate) fresh_s: u64,
     /// Replays this one alone
-    #[arg(long, conflicts_with = "seeds")]
+    #[arg(long, conflicts_with_all = ["seeds", "from", "fresh_s"])]
     pub(crate) seed: Option<u64>,
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let seeds = args.seed.map_or(0..args.seeds, |seed| seed..seed.saturating_add(1));
-    ensure!(!seeds.is_empty(), "no seed to run: say --seeds 1 or more");
-    let mut totals =
-        BTreeMap::from([("seeds", seeds.end - seeds.start), ("steps", 0), ("virtual_ms", 0), ("violations", 0)]);
-    let mut counts = BTreeMap::new();
-    for report in seeds.map(replay) {
-        let (steps, virtual_ms, violations) = (report.steps, report.virtual_ms, report.violations.len() as u64);
-        for (name, value) in [("steps", steps), ("virtual_ms", virtual_ms), ("violations", violations)] {
-            *totals.entry(name).or_default() += value;
-        }
+/// What all seeds of a run came to.
+#[derive(Default)]
+struct Totals {
+    seeds: u64,
+    steps: u64,
+    virtual_ms: u64,
+    violations: u64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) fn run(house: &House, args: &Args) -> Result<()> {
+    let (first, count) = args.seed.map_or((args.from, args.seeds), |seed| (seed, 1));
+    ensure!(count > 0, "no seed to run: say --seeds 1 or more");
+    let mut totals = Totals::default();
+    (first..first.saturating_add(count)).for_each(|seed| totals.add(replay(seed)));
+    // Fresh ones may or may not meet something: what must be met, the fixed ones meet.
+    let never: Vec<&str> =
+        EXPECTED.into_iter().filter(|kind| totals.counts.get(kind).is_none_or(|count| *count == 0)).collect();
+    let must_meet_all = args.seed.is_none() && count >= SEEDS_FOR_ALL;
+    if args.fresh_s > 0 {
+        totals.add_fresh(house, Duration::from_secs(args.fresh_s));
+    }
+    totals.print(&never, args.json);
+    ensure!(totals.violations == 0, "{} violations, listed above with their seeds", totals.violations);
+    ensure!(never.is_empty() || !must_meet_all, "never happened in {count} seeds: {}", never.join(", "));
+    Ok(())
+}
+
+impl Totals {
+    fn add(&mut self, report: Report) {
+        self.seeds += 1;
+        self.steps += report.steps;
+        self.virtual_ms += report.virtual_ms;
+        self.violations += report.violations.len() as u64;
         for (name, count) in report.counts {
-            *counts.entry(name).or_default() += count;
+            *self.counts.entry(name).or_default() += count;
         }
         for violation in &report.violations {
             eprintln!("seed {}: {violation}\n  again: cargo xtask simulate --seed {}", report.seed, report.seed);
         }
     }
-    let violations = totals["violations"];
-    if args.json {
-        let mut object = serde_json::json!(totals);
-        object["counts"] = serde_json::json!(counts);
-        println!("{object}");
-    } else {
-        for (name, value) in totals.into_iter().chain(counts) {
-            println!("{name:<28}{value:>14}");
+
+    /// Seeds that begin where no other commit's, and no other day's, do.
+    fn add_fresh(&mut self, house: &House, time: Duration) {
+        let first = fresh_from(house);
+        let (begin, before) = (Instant::now(), self.seeds);
+        while begin.elapsed() < time {
+            self.add(replay(first.wrapping_add(self.seeds - before)));
+        }
+        let count = self.seeds - before;
+        eprintln!("{count} fresh seeds; again: cargo xtask simulate --from {first} --seeds {count}");
+    }
+
+    fn print(&self, never: &[&str], json: bool) {
+        let Self { seeds, steps, virtual_ms, violations, counts } = self;
+        if json {
+            let object = serde_json::json!({
+                "seeds": seeds, "steps": steps, "virtual_ms": virtual_ms, "violations": violations, "counts": counts, "never": never,
+            });
+            println!("{object}");
+            return;
+        }
+        for (name, value) in
+            [("seeds", seeds), ("steps", steps), ("virtual_ms", virtual_ms), ("violations", violations)]
+        {
+            println!("{name:<44}{value:>14}");
+        }
+        for (name, value) in counts {
+            println!("{name:<44}{value:>14}");
+        }
+        if !never.is_empty() {
+            println!("never happened: {}", never.join(", "));
         }
     }
-    ensure!(violations == 0, "{violations} violations, listed above with their seeds");
-    Ok(())
+}
+
+/// A number made of the commit and the day; of the day alone where there is no commit. Far beyond the fixed seeds.
+fn fresh_from(house: &House) -> u64 {
+    let commit = house.program("git", &["rev-parse", "--short=10", "HEAD"]).output();
+    let commit =
+        commit.ok().and_then(|output| u64::from_str_radix(String::from_utf8(output.stdout).ok()?.trim(), 16).ok());
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+    (commit.unwrap_or(1) << 20) + (days & 0xf) * 0x1_0000 + 0x1_0000
 }
 
 /// A failed assertion is a finding like any other: it needs its seed beside it.

@@ -12,6 +12,9 @@ use crate::{demo, simulate, tidy};
 
 type Step = fn(&House) -> Result<()>;
 
+/// How long the simulator tries seeds that were never run before: a few hundred, and little beside the tests.
+const FRESH_SEEDS_S: u64 = 60;
+
 /// The quick ones first. The documentation's examples come before the tests, whose closing line CI reads as the last.
 const STEPS: [(&str, Step); 10] = [
     ("set-up", set_up),
@@ -22,7 +25,9 @@ const STEPS: [(&str, Step); 10] = [
     ("build", |house| build(house).map(drop)),
     ("examples", |house| house::run(house.cargo(&["test", "--doc", "--workspace", "--quiet"]))),
     ("tests", tests),
-    ("simulate", |_| simulate::run(&simulate::Args { seeds: 300, seed: None, json: false })),
+    ("simulate", |house| {
+        simulate::run(house, &simulate::Args { seeds: 300, from: 0, fresh_s: FRESH_SEEDS_S, seed: None, json: false })
+    }),
     ("demo", demo::check),
 ];
 

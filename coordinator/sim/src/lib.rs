@@ -18,6 +18,7 @@ use chance::Chance;
 mod chance;
 pub mod control;
 pub mod dispatch;
+pub mod kinds;
 pub mod scarce;
 
 /// What happened in one run.
@@ -29,7 +30,8 @@ pub struct Report {
     pub steps: u64,
     /// How long it would have taken.
     pub virtual_ms: u64,
-    /// How often each kind of fault, event and decision happened, so that a run in which nothing was tried is seen.
+    /// How often each kind of fault, event and decision happened, also those that never did, so that a run in which nothing was
+    /// tried is seen.
     pub counts: BTreeMap<&'static str, u64>,
     /// What should hold and did not; the first few.
     pub violations: Vec<String>,
@@ -45,6 +47,9 @@ pub fn run(seed: u64) -> Report {
         for (kind, count) in other.counts {
             *report.counts.entry(kind).or_default() += count;
         }
+    }
+    for kind in kinds::EXPECTED.into_iter().chain(kinds::RARE) {
+        report.counts.entry(kind).or_default();
     }
     report
 }

@@ -1,9 +1,10 @@
 //! A mesh with too little for everybody, without faults: what is spare is shared by weight, and nobody starves.
 //!
-//! Two stories in turn, with the plan made and carried out once a second:
+//! Three stories in turn, with the plan made and carried out once a second:
 //!
 //! - a large session waits while small ones come and go, and always want more than there is;
-//! - sessions of different weight have more tasks than the mesh has workers, and their load rises and falls.
+//! - sessions of different weight have more tasks than the mesh has workers, and their load rises and falls;
+//! - a session's workers use now more, now less than they were given, and what that frees is given out.
 
 use skein_core::capability::{Capability, Device, DeviceKind, Heat, NodeSpec};
 use skein_core::model::ModelQuery;
@@ -17,6 +18,7 @@ use crate::chance::Chance;
 use crate::control::check::mesh::Mesh;
 use crate::control::draw;
 
+mod adaptive;
 mod crowd;
 mod weights;
 
@@ -37,10 +39,10 @@ struct World {
 /// Runs this world from a seed.
 pub fn run(seed: u64) -> Report {
     let mut world = World::new(seed);
-    if world.chance.percent(50) {
-        world.crowd();
-    } else {
-        world.weights();
+    match world.chance.number(0..3) {
+        0 => world.crowd(),
+        1 => world.weights(),
+        _ => world.adaptive(),
     }
     let virtual_ms = world.now.0 - EPOCH;
     crate::report(seed, world.steps, virtual_ms, world.chance)
@@ -89,9 +91,14 @@ impl World {
         self.state.last_session
     }
 
-    /// A second passes: those that have to leave do so within a few, and it is planned.
+    /// A second passes.
     fn second(&mut self) {
-        self.now = self.now + STEP;
+        self.passes(STEP);
+    }
+
+    /// Time passes: those that have to leave do so within a few steps, and it is planned.
+    fn passes(&mut self, length: Millis) {
+        self.now = self.now + length;
         let leaving = self.state.workers.iter().filter(|(_, worker)| matches!(worker.duty, Duty::Leaving { .. }));
         let leaving: Vec<_> = leaving.map(|(id, worker)| (*id, worker.node)).collect();
         for (worker, node) in leaving {

@@ -27,9 +27,10 @@ pub(super) enum Word {
 pub(super) struct Words(BTreeMap<(SessionId, NodeId), (Millis, Pending)>);
 
 impl Words {
-    /// A node is down: what it said is not believed any more.
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.0.retain(|(_, from), _| *from != node);
+    /// When the leader looks, it forgets who is silent or down.
+    pub(super) fn forget(&mut self, now: Millis, state: &State) {
+        let is_up = |node: &NodeId| state.nodes.get(node).is_some_and(|node| node.up);
+        self.0.retain(|(_, node), (at, _)| is_up(node) && now.since(*at) < SILENT_AFTER);
     }
 }
 
@@ -107,11 +108,7 @@ impl World {
             Command::SessionWant { session: id, workers } => {
                 let Some(session) = self.state.sessions.get(id) else { return };
                 let heard = lead.words.0.range((*id, NodeId(0))..=(*id, NodeId(u64::MAX)));
-                let lately = heard.filter(|((_, node), (at, _))| {
-                    let is_up = self.state.nodes.get(node).is_some_and(|node| node.up);
-                    is_up && self.now.since(*at) < SILENT_AFTER
-                });
-                let wish = wish(&self.state, *id, session, lately.map(|(_, (_, pending))| *pending));
+                let wish = wish(&self.state, *id, session, heard.map(|(_, (_, pending))| *pending));
                 let has = session.target();
                 let is_right = if *workers > has { wish >= *workers } else { wish <= *workers && *workers < has };
                 self.chance.check(is_right, || format!("{command:?}: it has {has}, and its tasks call for {wish}"));

@@ -224,6 +224,7 @@ impl World {
         }
         let (now, state) = (self.now, &self.state);
         let lead = self.lead.as_mut()?;
+        lead.words.forget(now, state);
         let observed = lead.demand.next_command(now, state).or_else(|| lead.adapt.next_command(now, state));
         if let Some(command) = observed {
             self.check_observed(&command);

@@ -43,9 +43,6 @@ impl World {
         for node in came_up {
             self.came_up(node);
         }
-        for node in was_up.iter().filter(|node| self.state.nodes.get(node).is_none_or(|node| !node.up)) {
-            self.lead.iter_mut().for_each(|lead| lead.words.forget(*node));
-        }
         self.tasks_follow(&entry, &outcome, &was_up);
         self.log.push(Logged { entry, outcome });
         self.snapshot_now_and_then();
