@@ -4,7 +4,7 @@ use skein_core::capability::{Capability, Device, DeviceKind, Heat, NodeSpec, Pro
 use skein_core::model::{Blob, Digest, ModelQuery, ModelRef, ModelSpec};
 use skein_core::plan::{Plan, Planner};
 use skein_core::session::SessionSpec;
-use skein_core::{Command, Entry, MeshId, Millis, NodeId, Resources, SessionId, State, apply};
+use skein_core::{Command, Entry, MeshId, Millis, NodeId, Resources, State, apply};
 
 /// One moment is as good as another: nothing here waits.
 pub(crate) const NOW: Millis = Millis(1_000_000);
@@ -12,8 +12,6 @@ pub(crate) const NOW: Millis = Millis(1_000_000);
 const MODELS: u64 = 100;
 /// Of a hundred sessions, so many have a share of what is spare.
 const SHARING_PERCENT: u64 = 50;
-/// Pending tasks that keep one worker busy.
-const TASKS_PER_WORKER: u64 = 4;
 const GIB: u64 = 1 << 30;
 
 /// How large a mesh is.
@@ -23,13 +21,13 @@ pub(crate) struct Size {
     pub(crate) sessions: u64,
     /// Asked for in all: four in five are fixed, the rest is shared out.
     pub(crate) workers: u64,
-    /// Tasks that wait, in all.
+    /// Tasks that wait at all gateways.
     pub(crate) tasks: u64,
     /// Room, in percent of what is asked for.
     pub(crate) room_percent: u64,
 }
 
-/// A mesh in which nothing is planned yet.
+/// A mesh in which nothing is planned yet, and of whose tasks nobody has told the leader.
 pub(crate) fn mesh(size: Size) -> State {
     let mut state = State::default();
     change(&mut state, Command::Found { mesh: MeshId(1) });
@@ -41,8 +39,6 @@ pub(crate) fn mesh(size: Size) -> State {
     }
     for number in 0..size.sessions {
         change(&mut state, Command::SessionCreate(session(number, size)));
-        let workers = u32::try_from(size.tasks / size.sessions / TASKS_PER_WORKER).unwrap_or(u32::MAX);
-        change(&mut state, Command::SessionWant { session: SessionId(number + 1), workers });
     }
     state
 }
