@@ -2,7 +2,7 @@
 
 /// What three hundred seeds must have met, all worlds together. A kind of fault that no longer happens is a test that no longer
 /// tests.
-pub const EXPECTED: [&str; 213] = [
+pub const EXPECTED: [&str; 217] = [
     "adaptive_fell",
     "adaptive_played",
     "adaptive_rose",
@@ -29,6 +29,8 @@ pub const EXPECTED: [&str; 213] = [
     "attempt_sent",
     "attempt_sent_from_a_checkpoint",
     "checkpoint_fenced",
+    "checkpoint_kept",
+    "checkpoint_left_alone",
     "checkpoint_taken",
     "client_came",
     "client_went",
@@ -69,12 +71,14 @@ pub const EXPECTED: [&str; 213] = [
     "event_seats_set",
     "event_session_created",
     "event_session_ended",
+    "event_session_known",
     "event_session_reserved",
     "event_session_wants",
     "event_stream_closed",
     "event_stream_moved",
     "event_stream_opened",
     "event_unblocked",
+    "event_worker_at_stake",
     "event_worker_changed",
     "event_worker_drained",
     "event_worker_planned",

@@ -218,6 +218,8 @@ pub(crate) fn of_tasks() -> impl Strategy<Value = TaskCommand> {
         Just(Ok((Bytes::default(), Payload::Inline(Bytes::from(&b"cat"[..]))))),
         Just(Err(String::from("it cannot be read"))),
     ];
+    let kept =
+        (sequence(), 0..64_usize).prop_map(|(sequence, length)| (sequence, Payload::Inline(vec![1; length].into())));
     let end = (sequence(), result)
         .prop_map(|(sequence, result)| (sequence, End { attempt: 1, worker: None, run_micros: 1, result }));
     let to = (stream(), a_node());
@@ -229,6 +231,8 @@ pub(crate) fn of_tasks() -> impl Strategy<Value = TaskCommand> {
         ),
         4 => (stream(), 0..4_u32, prop::collection::vec(end, 0..5))
             .prop_map(|(stream, tenure, ends)| TaskCommand::End { stream, tenure, ends }),
+        2 => (stream(), 0..4_u32, prop::collection::vec(kept, 0..5))
+            .prop_map(|(stream, tenure, checkpoints)| TaskCommand::Checkpoint { stream, tenure, checkpoints }),
         3 => (stream(), sequences(), any::<bool>())
             .prop_map(|(stream, sequences, close)| TaskCommand::Fetched { stream, sequences, close }),
         2 => prop::collection::vec(to, 0..3).prop_map(|streams| TaskCommand::Move { streams }),

@@ -100,7 +100,8 @@ impl World {
         if client.under_way == 0 {
             return;
         }
-        let task = DurableTask { label: "one.png".into(), head: Bytes::default(), payload: payload(7), priority: 50 };
+        let (head, payload) = (Bytes::default(), payload(7));
+        let task = DurableTask { label: "one.png".into(), head, payload, priority: 50, checkpoint: None };
         let tasks = (0..client.under_way).map(|_| task.clone()).collect();
         let (session, keep, first) = (client.session, client.keep, Sequence(client.acknowledged));
         let command = TaskCommand::Accept { stream, session, gateway: entry, keep, first, tasks };
@@ -139,7 +140,15 @@ impl World {
         }
         for (stream, tenure, attempt, numbers) in due {
             let percent = if self.is_healing { 100 } else { 40 };
-            let ended: Vec<Sequence> = numbers.into_iter().filter(|_| self.chance.percent(percent)).collect();
+            let (ended, others): (Vec<Sequence>, Vec<Sequence>) =
+                numbers.into_iter().partition(|_| self.chance.percent(percent));
+            let so_far: Vec<Sequence> = others.into_iter().filter(|_| self.chance.percent(20)).collect();
+            let checkpoints: Vec<(Sequence, Payload)> =
+                so_far.into_iter().map(|sequence| (sequence, payload(self.chance.number(0..u64::MAX)))).collect();
+            if !checkpoints.is_empty() {
+                let command = TaskCommand::Checkpoint { stream, tenure, checkpoints };
+                self.send(id, || Happening::Proposal(Command::Tasks(command.clone())));
+            }
             let ends: Vec<(Sequence, End)> = ended.into_iter().map(|sequence| (sequence, self.end(attempt))).collect();
             if !ends.is_empty() {
                 let command = TaskCommand::End { stream, tenure, ends };

@@ -155,7 +155,8 @@ impl Driver {
         let known = self.state.durable.stream(stream);
         let gateway = known.map(|known| known.gateway).or_else(|| nth(self.state.nodes.keys(), at).copied())?;
         let payload = Payload::Inline(Bytes::from(&b"a picture"[..]));
-        let task = DurableTask { label: "one.png".into(), head: Bytes::default(), payload, priority: 50, checkpoint: None };
+        let task =
+            DurableTask { label: "one.png".into(), head: Bytes::default(), payload, priority: 50, checkpoint: None };
         let (first, keep) = (known.map_or(Sequence(0), |known| known.next), Millis(60_000));
         let tasks = (0..count).map(|_| task.clone()).collect();
         Some(Command::Tasks(TaskCommand::Accept { stream, session, gateway, keep, first, tasks }))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skein_core::durable::{End, KEEP_MAX, TaskCommand};
+use skein_core::durable::{End, KEEP_MAX, Payload, TaskCommand};
 use skein_core::{Command, Millis, NodeId, Sequence, SessionId, State, StreamId};
 
 /// All streams that there are, and how those that are no more came to an end.
@@ -30,6 +30,8 @@ struct Account {
     /// Each has one end, or none yet.
     ends: BTreeMap<u64, End>,
     fetched: BTreeSet<u64>,
+    /// How far those without an end are.
+    checkpoints: BTreeMap<u64, Payload>,
     fenced: u64,
     keep: Millis,
     touched: Millis,
@@ -62,6 +64,7 @@ impl Accounts {
                     next: 0,
                     ends: BTreeMap::new(),
                     fetched: BTreeSet::new(),
+                    checkpoints: BTreeMap::new(),
                     fenced: 0,
                     keep: (*keep).min(KEEP_MAX),
                     touched: at,
@@ -77,10 +80,24 @@ impl Accounts {
                     let is_pending = sequence.0 < account.next && !account.ends.contains_key(&sequence.0);
                     if is_pending && *tenure == account.tenure {
                         account.ends.insert(sequence.0, end.clone());
+                        account.checkpoints.remove(&sequence.0);
                         met.push("task_ended");
                     } else {
                         account.fenced += 1;
                         met.push(if is_pending { "task_end_of_an_earlier_tenure" } else { "task_ended_again" });
+                    }
+                }
+                account.touch(at);
+            }
+            TaskCommand::Checkpoint { stream, tenure, checkpoints } => {
+                let Some(account) = self.streams.get_mut(stream) else { return met };
+                for (sequence, checkpoint) in checkpoints {
+                    let is_pending = sequence.0 < account.next && !account.ends.contains_key(&sequence.0);
+                    if is_pending && *tenure == account.tenure {
+                        account.checkpoints.insert(sequence.0, checkpoint.clone());
+                        met.push("checkpoint_kept");
+                    } else {
+                        met.push("checkpoint_left_alone");
                     }
                 }
                 account.touch(at);
@@ -129,6 +146,7 @@ impl Accounts {
                 let result = Err(format!("session {session} ended before the task did"));
                 account.ends.insert(sequence, End { attempt, worker: None, run_micros: 0, result });
             }
+            account.checkpoints.clear();
             account.touch(at);
         }
     }
@@ -147,7 +165,10 @@ impl Accounts {
             let kept: BTreeMap<u64, &End> =
                 stream.ended.iter().map(|(sequence, ended)| (sequence.0, &ended.end)).collect();
             let unfetched = account.ends.iter().filter(|(sequence, _)| !account.fetched.contains(sequence));
-            let is_right = numbers(stream.pending.keys().collect()) == account.pending().collect::<Vec<u64>>()
+            let with_checkpoint =
+                stream.pending.iter().filter_map(|(sequence, task)| Some((sequence.0, task.checkpoint.clone()?)));
+            let is_right = account.checkpoints == with_checkpoint.collect()
+                && numbers(stream.pending.keys().collect()) == account.pending().collect::<Vec<u64>>()
                 && kept == unfetched.map(|(sequence, end)| (*sequence, end)).collect()
                 && (stream.gateway, stream.tenure, stream.next.0) == (account.gateway, account.tenure, account.next)
                 && (stream.account.fenced, stream.account.accepted) == (account.fenced, account.next);
