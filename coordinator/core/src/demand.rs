@@ -114,9 +114,14 @@ impl Demand {
             (tasks.saturating_add(word.tasks), running.saturating_add(word.running))
         };
         let (tasks, running) = words.fold((0, 0), |counts, (_, word)| sum(counts, word));
-        let mut serving = state.workers_of(id).filter(|(_, worker)| worker.serves());
-        let are_long = serving.any(|(_, worker)| worker.at_stake > Millis(0));
-        let could = if are_long { tasks } else { tasks.div_ceil(TASKS_PER_WORKER) };
+        // Whether they are long is seen by looking at each worker, and makes a difference only between the least and the most.
+        let could = tasks.div_ceil(TASKS_PER_WORKER);
+        let makes_a_difference = tasks > u64::from(session.spec.fixed) && could < u64::from(session.workers_max());
+        let are_long = || {
+            let mut serving = state.workers_of(id).filter(|(_, worker)| worker.serves());
+            serving.any(|(_, worker)| worker.at_stake > Millis(0))
+        };
+        let could = if makes_a_difference && are_long() { tasks } else { could };
         let busy = running.min(u64::from(state.index().serving(id)));
         let workers = u32::try_from(could.max(busy)).unwrap_or(u32::MAX);
         workers.min(session.workers_max()).max(session.spec.fixed)
