@@ -93,6 +93,10 @@ impl World {
         if !plan(&self.state, self.epoch(leader)).is_empty() {
             found.push("there is something to plan".into());
         }
+        // Whoever begins to count as one that waited long may have a node kept free, and another no longer.
+        let soon = self.epoch(leader) + CALM + CALM;
+        let wakes = plan::wake_at(&self.state, self.epoch(leader)).filter(|at| *at <= soon);
+        found.extend(wakes.map(|at| format!("there may be something to plan at {at}")));
         self.someone_could_be_served(self.epoch(leader), &mut found);
         self.nodes_are_not_known_as_they_are(&mut found);
         for id in self.machines.keys() {
