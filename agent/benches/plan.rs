@@ -136,10 +136,17 @@ fn with_workers(state: &State, from: u64) -> NodeId {
     node.expect("the upper half of the nodes have workers")
 }
 
-/// Sessions that compete for what is spare, and have some of it.
+/// Sessions that compete for what is spare; first those that have some of it. Where tasks are few, nobody may.
 fn sharing(state: &State) -> Vec<SessionId> {
     let sharing = state.sessions.iter().filter(|(_, session)| session.spec.share > 0);
-    sharing.filter(|(id, session)| state.index().serving(**id) > session.spec.fixed).map(|(id, _)| *id).collect()
+    let mut sharing: Vec<SessionId> = sharing.map(|(id, _)| *id).collect();
+    sharing.sort_by_key(|id| !has_lent(state, *id));
+    sharing
+}
+
+/// Whether it has workers beyond its fixed ones.
+fn has_lent(state: &State, id: SessionId) -> bool {
+    state.sessions.get(&id).is_some_and(|session| state.index().serving(id) > session.spec.fixed)
 }
 
 /// A thousand tasks are done: the gateways say so, and once the leader believes it, it finds out who wants less and plans
@@ -150,11 +157,11 @@ fn done(
     waiting: &mut Waiting,
     sessions: &mut impl Iterator<Item = SessionId>,
 ) -> f64 {
-    let (mut done, mut has_nothing_left) = (0, false);
+    let (mut done, mut is_due) = (0, false);
     while done < TASKS_DONE {
         let session = sessions.next().expect("there are sessions enough that share");
         done += waiting.finish(session, TASKS_DONE - done);
-        has_nothing_left |= waiting.tasks_of(session) == 0;
+        is_due |= waiting.tasks_of(session) == 0 && has_lent(state, session);
     }
     waiting.pass(state);
     let mut took = 0.0;
@@ -164,7 +171,7 @@ fn done(
         let Some(command) = command else { break };
         change(state, command);
     }
-    took += cycle(state, planner, has_nothing_left);
+    took += cycle(state, planner, is_due);
     settle(state, planner);
     took
 }
