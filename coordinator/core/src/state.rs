@@ -87,6 +87,12 @@ impl Node {
     pub fn is_usable(&self, device: &str) -> bool {
         self.up && self.block.is_none() && self.devices.get(device).is_none_or(DeviceHealth::is_usable)
     }
+
+    /// By when what runs on a device has to be gone, where it or the node is drained: both may be, and the earlier counts.
+    pub fn drained_until(&self, device: &str) -> Option<Millis> {
+        let blocks = [self.block.as_ref(), self.devices.get(device).and_then(|health| health.block.as_ref())];
+        blocks.into_iter().flatten().filter_map(|block| block.ending.until(block.since)).min()
+    }
 }
 
 impl State {

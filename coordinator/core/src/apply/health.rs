@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::apply::{note_lacking, shorten, workers};
+use crate::apply::{planned, shorten, workers};
 use crate::command::Refusal;
 use crate::event::Event;
 use crate::health::{Author, Block, DeviceReport, Ending, FAULTS_MAX, PROBATION, Phase, REST_MAX};
@@ -47,23 +47,34 @@ fn clear(
     ending: Ending,
     reason: &str,
 ) -> Vec<Event> {
-    let there = state.workers_on(node).filter(|(_, worker)| device.is_none_or(|device| worker.device == device));
-    let there: Vec<(WorkerId, Duty)> = there.map(|(id, worker)| (id, worker.duty.clone())).collect();
     let reason = alloc::format!("its place is blocked: {reason}");
-    let end = |(id, duty): (WorkerId, Duty)| match (ending.until(at), duty) {
-        (None, _) | (_, Duty::Warm) => workers::remove(state, at, id, &reason),
-        (Some(until), Duty::Leaving { until: earlier, .. }) if earlier <= until => None,
-        (Some(until), _) => {
-            let why = Why::Drained;
-            state.change_worker(id, |worker| worker.duty = Duty::Leaving { until, why });
-            let session = state.workers.get(&id).map(|worker| worker.session);
-            if let Some(session) = session {
-                note_lacking(state, at, session);
-            }
-            Some(Event::WorkerLeaving { worker: id, until, why })
-        }
+    let end = |state: &mut State, id: WorkerId, duty: &Duty| match (ending, duty) {
+        (Ending::AtOnce, _) | (_, Duty::Warm) => workers::remove(state, at, id, &reason),
+        _ => drain(state, at, id),
     };
-    there.into_iter().filter_map(end).collect()
+    let there = standing(state, node, device);
+    there.into_iter().filter_map(|(id, duty)| end(state, id, &duty)).collect()
+}
+
+fn standing(state: &State, node: NodeId, device: Option<&str>) -> Vec<(WorkerId, Duty)> {
+    let there = state.workers_on(node).filter(|(_, worker)| device.is_none_or(|device| worker.device == device));
+    there.map(|(id, worker)| (id, worker.duty.clone())).collect()
+}
+
+/// A worker on a drained place has until the deadline of the drain, by the newest word, be that longer or shorter than the
+/// last. One that has to leave for somebody before that still does.
+fn drain(state: &mut State, at: Millis, id: WorkerId) -> Option<Event> {
+    let worker = state.workers.get(&id)?;
+    let until = state.nodes.get(&worker.node)?.drained_until(&worker.device)?;
+    match &worker.duty {
+        Duty::Leaving { until: known, why: Why::Drained } if *known == until => return None,
+        Duty::Leaving { why: Why::Drained, .. } => {}
+        Duty::Leaving { until: earlier, .. } if *earlier <= until => return None,
+        _ => {}
+    }
+    let why = Why::Drained;
+    planned::set_duty(state, at, id, Duty::Leaving { until, why });
+    Some(Event::WorkerLeaving { worker: id, until, why })
 }
 
 pub(super) fn unblock(state: &mut State, at: Millis, id: NodeId, device: Option<&str>) -> Result<Vec<Event>, Refusal> {
@@ -76,19 +87,21 @@ pub(super) fn unblock(state: &mut State, at: Millis, id: NodeId, device: Option<
     node.devices.retain(|_, health| !health.is_forgettable());
     state.touch(id);
     let mut events = vec![Event::Unblocked { node: id, device: device.map(String::from), was }];
-    // What was to leave with the drain may stay, where nothing else is in its way.
-    let drained = state.workers_on(id).filter(|(_, worker)| {
-        let is_usable = state.nodes.get(&id).is_some_and(|node| node.is_usable(&worker.device));
-        is_usable && matches!(worker.duty, Duty::Leaving { why: Why::Drained, .. })
-    });
-    let drained: Vec<WorkerId> = drained.map(|(worker, _)| worker).collect();
-    for worker in drained {
-        let session = state.workers.get(&worker).map(|worker| worker.session);
-        let Some(session) = session.filter(|session| !is_full(state, *session)) else { continue };
-        state.change_worker(worker, |worker| worker.duty = Duty::Serving);
-        note_lacking(state, at, session);
-        let reason = "the place that it was to leave is no longer blocked".into();
-        events.push(Event::WorkerRevived { worker, session, reason });
+    // What was to leave with the drain may stay, where nothing else is in its way; what another drain holds keeps to that.
+    for (worker, duty) in standing(state, id, device) {
+        if !matches!(duty, Duty::Leaving { why: Why::Drained, .. }) {
+            continue;
+        }
+        let Some(known) = state.workers.get(&worker) else { continue };
+        let (session, is_usable) =
+            (known.session, state.nodes.get(&id).is_some_and(|node| node.is_usable(&known.device)));
+        if !is_usable {
+            events.extend(drain(state, at, worker));
+        } else if !is_full(state, session) {
+            planned::set_duty(state, at, worker, Duty::Serving);
+            let reason = "the place that it was to leave is no longer blocked".into();
+            events.push(Event::WorkerRevived { worker, session, reason });
+        }
     }
     Ok(events)
 }

@@ -136,7 +136,8 @@ fn why_one_more(state: &State, id: SessionId) -> String {
     }
 }
 
-fn set_duty(state: &mut State, at: Millis, id: WorkerId, duty: Duty) {
+/// A worker is there for something else from now on.
+pub(super) fn set_duty(state: &mut State, at: Millis, id: WorkerId, duty: Duty) {
     let serves = duty == Duty::Serving;
     state.change_worker(id, |worker| worker.duty = duty);
     let session = state.workers.get(&id).map(|worker| worker.session);

@@ -154,6 +154,48 @@ fn a_drained_node_is_made_up_for_before_it_is_empty() {
 }
 
 #[test]
+fn the_newest_word_on_a_drain_counts_be_it_longer_or_shorter() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.session(1);
+    mesh.plan();
+    let drain = |mesh: &mut Mesh, device: Option<&str>, ending: Ending| {
+        let (by, reason, device) = (Author::Operator, "new fan".into(), device.map(String::from));
+        mesh.apply(Command::Block { node: A, device, by, reason, ending });
+        match mesh.state.workers[&WorkerId(1)].duty {
+            Duty::Leaving { until, why: Why::Drained } => until.since(mesh.now).0,
+            ref other => panic!("it is drained, not {other:?}"),
+        }
+    };
+    let within = |ms: u64| Ending::Within(Millis(ms));
+    let told = [5_000, 60_000, 20_000].map(|ms| drain(&mut mesh, None, within(ms)));
+    // The device has a deadline of its own, which goes on when the node may take its time.
+    let told = (told, drain(&mut mesh, Some("cpu"), within(8_000)), drain(&mut mesh, None, Ending::WhenDone));
+    assert_eq!(told, ([5_000, 60_000, 20_000], 8_000, 8_000));
+    mesh.wait(7_999);
+    let early = mesh.changes();
+    mesh.apply(Command::Unblock { node: A, device: Some("cpu".into()) });
+    mesh.wait(1);
+    assert_eq!((early, mesh.changes()), (vec![], vec![]), "what is left is a drain without a deadline");
+    assert_eq!(drain(&mut mesh, None, within(1_000)), 1_000);
+    mesh.wait(1_000);
+    assert_eq!(mesh.changes(), [Change::Stop(WorkerId(1))]);
+}
+
+#[test]
+fn a_worker_that_stays_after_all_makes_up_for_its_eviction() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    let low = mesh.open(SessionSpec { grace: Millis(60_000), ..low(1) });
+    mesh.plan();
+    mesh.open(preemptive(90, 1));
+    mesh.plan();
+    assert_eq!(mesh.state.sessions[&low].evicted, 1);
+    let (by, reason, ending) = (Author::Operator, "new fan".into(), Ending::Within(Millis(1_000)));
+    mesh.apply(Command::Block { node: A, device: None, by, reason, ending });
+    mesh.apply(Command::Unblock { node: A, device: None });
+    assert_eq!((mesh.nodes_of(low), mesh.state.sessions[&low].evicted), (vec![A], 0));
+}
+
+#[test]
 fn a_device_in_quarantine_is_left_at_once() {
     let mut mesh = Mesh::of(&[(A, 4), (B, 4)]);
     mesh.session(1);

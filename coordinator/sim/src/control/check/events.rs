@@ -91,7 +91,7 @@ fn told(before: &Before, state: &State, events: &[Event], found: &mut Vec<String
 
 /// Each eviction is counted until another worker serves in its place.
 fn evicted(before: &Before, state: &State, entry: &Entry, events: &[Event], found: &mut Vec<String>) {
-    if !matches!(entry.command, Command::Plan(_)) {
+    if !matches!(entry.command, Command::Plan(_) | Command::Unblock { .. }) {
         return;
     }
     let mut counts = before.evicted.clone();

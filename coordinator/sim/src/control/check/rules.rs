@@ -1,7 +1,7 @@
 //! What becomes of devices that fail, drains that end, and workers that run out of memory: with what went before.
 
 use skein_core::capability::{Device, NodeSpec};
-use skein_core::health::{DeviceHealth, Phase};
+use skein_core::health::{Block, DeviceHealth, Ending, Phase};
 use skein_core::session::Hold;
 use skein_core::state::Node;
 use skein_core::worker::{Duty, Why, Worker, WorkerReport};
@@ -12,7 +12,7 @@ use super::mesh::{Mesh, Sum, runs, takes_work};
 /// Whether there is anything to say of a command.
 pub(in crate::control) fn concern(command: &Command) -> bool {
     match command {
-        Command::DeviceReport { .. } | Command::Unblock { .. } | Command::NodeJoin(_) => true,
+        Command::DeviceReport { .. } | Command::Block { .. } | Command::Unblock { .. } | Command::NodeJoin(_) => true,
         Command::WorkerReport { report, .. } => *report == WorkerReport::OutOfMemory,
         _ => false,
     }
@@ -24,7 +24,11 @@ pub(in crate::control) fn violations(before: &State, state: &State, entry: &Entr
         device(before, state, entry.at, event, &mut found);
     }
     match &entry.command {
-        Command::Unblock { node, .. } => called_back(state, *node, &mut found),
+        Command::Block { node, .. } => drained_in_time(state, *node, &mut found),
+        Command::Unblock { node, .. } => {
+            called_back(state, *node, &mut found);
+            drained_in_time(state, *node, &mut found);
+        }
         Command::NodeJoin(spec) => lost_rightly(before, state, spec, &mut found),
         Command::WorkerReport { worker, .. } => memory(before, state, *worker, &mut found),
         _ => {}
@@ -49,6 +53,30 @@ fn device(before: &State, state: &State, at: Millis, event: &Event, found: &mut 
     };
     if !right {
         found.push(format!("{event:?}, and it is not so"));
+    }
+}
+
+/// Whoever leaves with a drain does so by its deadline, as it was last set; by the earlier one where both the node and the
+/// device are drained.
+fn drained_in_time(state: &State, node: NodeId, found: &mut Vec<String>) {
+    let Some(known) = state.nodes.get(&node) else { return };
+    for (id, worker) in state.workers.iter().filter(|(_, worker)| worker.node == node) {
+        let Duty::Leaving { until, why: Why::Drained } = worker.duty else { continue };
+        let of_device = known.devices.get(&worker.device).and_then(|health| health.block.as_ref());
+        let deadline = |block: &Block| match block.ending {
+            Ending::AtOnce => block.since.0,
+            Ending::WhenDone => u64::MAX,
+            Ending::Within(length) => block.since.0.saturating_add(length.0),
+        };
+        let due = known.block.iter().chain(of_device).map(deadline).min();
+        let session = state.sessions.get(&worker.session);
+        let is_full = session.is_none_or(|session| {
+            let serves = |other: &&Worker| other.session == worker.session && other.duty == Duty::Serving;
+            state.workers.values().filter(serves).count() >= session.spec.fixed.max(session.spec.max) as usize
+        });
+        if due.map_or(!is_full, |due| due != until.0) {
+            found.push(format!("worker {id} is drained until {until}, and should be until {due:?}"));
+        }
     }
 }
 
