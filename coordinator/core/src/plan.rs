@@ -27,6 +27,7 @@ mod cycle;
 mod evict;
 pub mod feasible;
 mod fixed;
+mod loaded;
 mod needs;
 mod places;
 mod reconcile;
@@ -64,6 +65,8 @@ pub enum Change {
     Return(WorkerId),
     /// A worker that was given back serves again.
     Revive(WorkerId),
+    /// A worker that has to leave stays: the session it leaves for has what it lacked, or is over.
+    Recall(WorkerId),
     /// A worker is given more or less.
     Resize {
         /// Which.

@@ -116,6 +116,16 @@ impl Worker {
     }
 }
 
+impl Duty {
+    /// For which session it has to leave, where that is why.
+    pub fn leaves_for(&self) -> Option<SessionId> {
+        match self {
+            Self::Leaving { why: Why::Preempted { by } | Why::Reclaimed { by }, .. } => Some(*by),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for WorkerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

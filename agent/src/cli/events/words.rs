@@ -138,6 +138,7 @@ fn change_words(change: &Change, names: &Names) -> String {
         Change::Leave { worker, .. } => of("have leave", worker),
         Change::Return(worker) => of("take back", worker),
         Change::Revive(worker) => of("revive", worker),
+        Change::Recall(worker) => of("call back", worker),
         Change::Resize { worker, .. } => of("resize", worker),
         Change::Start(start) => {
             let place = place(start.node, Some(&start.device), names);

@@ -88,7 +88,7 @@ pub(super) fn unblock(state: &mut State, at: Millis, id: NodeId, device: Option<
     state.touch(id);
     let mut events = vec![Event::Unblocked { node: id, device: device.map(String::from), was }];
     // What was to leave with the drain may stay, where nothing else is in its way; what another drain holds keeps to that.
-    for (worker, duty) in standing(state, id, device) {
+    for (worker, duty) in standing(state, id, None) {
         if !matches!(duty, Duty::Leaving { why: Why::Drained, .. }) {
             continue;
         }

@@ -38,6 +38,7 @@ fn make(state: &mut State, at: Millis, change: &Change) -> Result<Option<Event>,
             Ok(Some(Event::WorkerReturned { worker: *worker, session }))
         }
         Change::Revive(worker) => revive(state, at, *worker).map(Some),
+        Change::Recall(worker) => recall(state, at, *worker).map(Some),
         Change::Resize { worker, need } => resize(state, *worker, need).map(Some),
         Change::Start(placement) => start(state, at, placement).map(Some),
     }
@@ -72,12 +73,26 @@ fn leave(state: &mut State, at: Millis, id: WorkerId, why: Why) -> Result<Event,
 }
 
 fn revive(state: &mut State, at: Millis, id: WorkerId) -> Result<Event, Unfit> {
-    let worker = expect(state, id, |worker| worker.duty == Duty::Warm)?;
+    expect(state, id, |worker| worker.duty == Duty::Warm)?;
+    take_up(state, at, id)
+}
+
+/// One that leaves with a drain is called back by the end of that alone.
+fn recall(state: &mut State, at: Millis, id: WorkerId) -> Result<Event, Unfit> {
+    let worker = expect(state, id, |worker| worker.duty.leaves_for().is_some())?;
+    if let Duty::Leaving { why, .. } = worker.duty {
+        feasible::leaves_for_nothing(state, why)?;
+    }
+    take_up(state, at, id)
+}
+
+/// A worker serves again. It is there already, so what is left to ask is whether work may be placed there still.
+fn take_up(state: &mut State, at: Millis, id: WorkerId) -> Result<Event, Unfit> {
+    let worker = expect(state, id, |worker| !worker.serves())?;
     let session = state.sessions.get(&worker.session).ok_or(Unfit::NoSession(worker.session))?;
     if state.index().serving(worker.session) >= session.workers_max() {
         return Err(Unfit::SessionFull(worker.session));
     }
-    // It is there already, so what is left to ask is whether work may be placed there still.
     let node = state.nodes.get(&worker.node).ok_or(Unfit::NoNode(worker.node))?;
     let device = node.spec.capability.device(&worker.device);
     let device = device.ok_or_else(|| Unfit::NoDevice(worker.device.clone()))?;

@@ -1,9 +1,10 @@
 //! One planning cycle: the changes made so far, and the mesh as it would be with them.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::ids::{SessionId, WorkerId};
+use crate::plan::feasible;
 use crate::plan::places::{Part, Places, Slot};
 use crate::plan::request::Request;
 use crate::plan::{Change, Placement};
@@ -36,6 +37,8 @@ pub(super) struct Cycle<'cycle> {
     pub(super) promises: BTreeMap<usize, SessionId>,
     /// Where workers leave for a session.
     leaving_for: BTreeMap<SessionId, Vec<Spot>>,
+    /// Whose workers leave for another session.
+    leavers: BTreeMap<SessionId, Vec<WorkerId>>,
     /// Where workers leave for nobody.
     leaving: Vec<Spot>,
     /// Room that is being left for a session, kept until it has its turn.
@@ -47,6 +50,7 @@ pub(super) struct Cycle<'cycle> {
 impl<'cycle> Cycle<'cycle> {
     pub(super) fn new(state: &'cycle State, now: Millis, places: &'cycle mut Places, changes_max: usize) -> Self {
         let mut leaving_for: BTreeMap<SessionId, Vec<Spot>> = BTreeMap::new();
+        let mut leavers: BTreeMap<SessionId, Vec<WorkerId>> = BTreeMap::new();
         let mut for_nobody = Vec::new();
         for (_, id) in state.index().leaving() {
             let Some(worker) = state.workers.get(&id) else { continue };
@@ -55,7 +59,10 @@ impl<'cycle> Cycle<'cycle> {
                 Some((slot, device))
             });
             match (spot, Part::of(&worker.duty)) {
-                (Some(spot), Part::Leaving(Some(by))) => leaving_for.entry(by).or_default().push(spot),
+                (Some(spot), Part::Leaving(Some(by))) => {
+                    leaving_for.entry(by).or_default().push(spot);
+                    leavers.entry(worker.session).or_default().push(id);
+                }
                 (Some(spot), _) => for_nobody.push(spot),
                 (None, _) => {}
             }
@@ -70,6 +77,7 @@ impl<'cycle> Cycle<'cycle> {
             gained: BTreeMap::new(),
             promises: BTreeMap::new(),
             leaving_for,
+            leavers,
             leaving: for_nobody,
             kept: BTreeMap::new(),
             claimed: BTreeMap::new(),
@@ -131,6 +139,35 @@ impl<'cycle> Cycle<'cycle> {
         self.changes.push(Change::Revive(worker));
     }
 
+    /// A worker that has to leave for a session stays.
+    pub(super) fn recall(&mut self, slot: usize, worker: WorkerId, session: SessionId, by: SessionId) {
+        self.places.change(slot, |slot| slot.set_part(worker, Part::Serving));
+        self.gain(session, 1);
+        if let Some(spots) = self.leaving_for.get_mut(&by)
+            && let Some(at) = spots.iter().position(|(left, _)| *left == slot)
+        {
+            spots.swap_remove(at);
+        }
+        self.changes.push(Change::Recall(worker));
+    }
+
+    /// Workers of a session that had to leave for another when the cycle began.
+    pub(super) fn leavers(&self, id: SessionId) -> &[WorkerId] {
+        self.leavers.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether one of those that leave for a session leaves for nothing: it lacks nothing any more, or fewer than leave for
+    /// it and has a place for each.
+    pub(super) fn leaves_for_nothing(&self, why: Why) -> bool {
+        let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return false };
+        let Some(session) = self.state.sessions.get(&by) else { return true };
+        let has = self.serving(by).saturating_sub(self.claimed.get(&by).copied().unwrap_or(0));
+        let lacks = feasible::wanted_of(session, why).saturating_sub(has);
+        let count = |spots: Option<&Vec<Spot>>| spots.map_or(0, |spots| u32::try_from(spots.len()).unwrap_or(u32::MAX));
+        let places = self.serving(by) - has + count(self.kept.get(&by));
+        lacks == 0 || (count(self.leaving_for.get(&by)) > lacks && places >= lacks)
+    }
+
     /// A worker is given more or less, in the place of what is only kept warm where need be.
     pub(super) fn resize(&mut self, slot: usize, worker: WorkerId, need: &Resources) {
         self.places.change(slot, |slot| slot.resize(worker, need));
@@ -155,16 +192,16 @@ impl<'cycle> Cycle<'cycle> {
         own.chain(rest).chain(&self.leaving).take(LEFT_PLACES_MAX).copied().collect()
     }
 
-    /// Places that others leave for a session, each as often as somebody leaves it.
-    pub(super) fn left_for(&self, id: SessionId) -> Vec<Spot> {
-        self.leaving_for.get(&id).into_iter().flatten().take(LEFT_PLACES_MAX).copied().collect()
+    /// Nodes that others leave for a session.
+    pub(super) fn left_for(&self, id: SessionId) -> BTreeSet<usize> {
+        self.leaving_for.get(&id).into_iter().flatten().take(LEFT_PLACES_MAX).map(|(slot, _)| *slot).collect()
     }
 
-    /// Whether there is anything of its own that a session may get: places that others leave for it, or workers that it
-    /// gave back.
+    /// Whether there is anything of its own that a session may get: places that others leave for it, workers that it gave
+    /// back, or such as leave for others.
     pub(super) fn may_get_back(&self, id: SessionId) -> bool {
         let has_warm = || self.state.index().session(id).is_some_and(|held| held.warm().next().is_some());
-        self.leaving_for.contains_key(&id) || has_warm()
+        self.leaving_for.contains_key(&id) || self.leavers.contains_key(&id) || has_warm()
     }
 
     /// Those for whom others leave, in the order of the mesh's policy.

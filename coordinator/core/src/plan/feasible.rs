@@ -14,7 +14,7 @@ use crate::resources::{Dimension, Resources};
 use crate::session::{Hold, Session};
 use crate::state::{Node, State};
 use crate::time::Millis;
-use crate::worker::Worker;
+use crate::worker::{Why, Worker};
 
 /// Why a worker may not stand in a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub enum Unfit {
     NoWorker(WorkerId),
     /// The worker is there for something else.
     WrongDuty(WorkerId),
+    /// It leaves for a session that lacks it still.
+    StillNeeded(SessionId),
 }
 
 impl fmt::Display for Unfit {
@@ -95,6 +97,7 @@ impl fmt::Display for Unfit {
             }
             Self::NoWorker(worker) => write!(f, "worker {worker} is not in the plan"),
             Self::WrongDuty(worker) => write!(f, "worker {worker} is there for something else by now"),
+            Self::StillNeeded(session) => write!(f, "session {session}, which it leaves for, lacks its room still"),
         }
     }
 }
@@ -115,6 +118,21 @@ pub fn check<'state>(state: &'state State, now: Millis, placement: &Placement) -
     company(id, &session.hold, others)?;
     has_room(&session.reserved, &state.room(node, device))?;
     Ok(session)
+}
+
+/// Whether a worker that has to leave for a session may stay: that is over, or lacks fewer workers than leave for it.
+pub(crate) fn leaves_for_nothing(state: &State, why: Why) -> Result<(), Unfit> {
+    let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return Ok(()) };
+    let Some(session) = state.sessions.get(&by) else { return Ok(()) };
+    let lacks = wanted_of(session, why).saturating_sub(state.index().serving(by)) as usize;
+    let leaving = state.index().leaving().filter_map(|(_, id)| state.workers.get(&id));
+    let for_it = leaving.filter(|worker| worker.duty.leaves_for() == Some(by)).count();
+    if lacks == 0 || for_it > lacks { Ok(()) } else { Err(Unfit::StillNeeded(by)) }
+}
+
+/// How many workers a session may have others leave for, for such a reason: the fixed ones, or all that it wants.
+pub(crate) fn wanted_of(session: &Session, why: Why) -> u32 {
+    if matches!(why, Why::Preempted { .. }) { session.spec.fixed } else { session.target() }
 }
 
 /// Whether the node as such may hold a worker of this session.

@@ -2,13 +2,15 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{SessionId, WorkerId};
+use crate::ids::SessionId;
 use crate::plan::cycle::{Cycle, Spot};
 use crate::plan::evict::{self, Donor};
+use crate::plan::loaded;
 use crate::plan::needs::{self, Needs};
 use crate::plan::places::Part;
 use crate::plan::request::Request;
 use crate::policy;
+use crate::resources::{Resources, WHOLE};
 use crate::session::{Hold, Session};
 use crate::worker::Why;
 
@@ -62,16 +64,27 @@ pub(super) fn keep_for(cycle: &mut Cycle, wants: impl Fn(&Cycle, SessionId, &Ses
     }
 }
 
-/// As [`keep_for`], for one session.
+/// As [`keep_for`], for one session. On each node as many places as what leaves it makes room for: what else is free there
+/// is for those whose turn comes first.
 pub(super) fn keep(cycle: &mut Cycle, request: &Request, count: u32) {
-    let left = cycle.left_for(request.id);
-    // Whoever leaves makes room for one at most: what else is free there is nobody's yet. But what was left for a fixed
-    // worker before may be what that one waits with for the rest.
-    let most = if request.is_fixed { count as usize } else { left.len().min(count as usize) };
-    for _ in 0..most {
-        let Some(spot) = first_left(cycle, request, &left) else { return };
-        cycle.keep(spot, request);
+    let mut wanted = count;
+    for number in cycle.left_for(request.id) {
+        for _ in 0..made_room_for(cycle, request, number).min(wanted) {
+            let Some(spot) = first_left(cycle, request, &[(number, 0)]) else { break };
+            cycle.keep(spot, request);
+            wanted -= 1;
+        }
     }
+}
+
+/// For how many workers of the session those that leave a node for it make room at most: one for each, and no more than
+/// they take there; what does not come out even may be what one of them waits for beside what others left before.
+fn made_room_for(cycle: &Cycle, request: &Request, number: usize) -> u32 {
+    let occupants = cycle.places.slot(number).occupants.iter();
+    let leave = occupants.filter(|occupant| occupant.part == Part::Leaving(Some(request.id)));
+    let (count, sum) = leave.fold((0, Resources::default()), |(count, sum), one| (count + 1, sum.plus(&one.need)));
+    let covered = sum.dominant_share(&request.session.reserved).div_ceil(WHOLE);
+    u32::try_from(covered).unwrap_or(u32::MAX).min(count)
 }
 
 /// The first of these places, or of others on the same nodes, where the session fits once all that leave are gone.
@@ -99,15 +112,15 @@ pub(super) fn lacking<'state>(cycle: &Cycle<'state>) -> Vec<(SessionId, &'state 
     policy::order(cycle.state.policy.policy(), lacking)
 }
 
-/// One more worker, without anybody leaving: one that it gave back, a new one in free room, or one that will be where
+/// One more worker, without anybody leaving: one that is loaded already, a new one in free room, or one that will be where
 /// others leave for it. Whether there was one.
 pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
-    let warm = own_warm(cycle, request);
+    let loaded = loaded::find(cycle, request);
     // A worker that is loaded already is better than a new one, but not for fixed workers where that would put two on one
     // node that could be on two.
     let is_beside_own = |slot: usize| request.is_fixed && request.own_on(slot) > 0;
-    let free = if warm.is_some_and(|(slot, _)| !is_beside_own(slot)) { None } else { request.find(cycle) };
-    let is_better = |(free, _): &Spot| warm.is_none_or(|(slot, _)| request.own_on(*free) < request.own_on(slot));
+    let free = if loaded.is_some_and(|loaded| !is_beside_own(loaded.slot)) { None } else { request.find(cycle) };
+    let is_better = |(free, _): &Spot| loaded.is_none_or(|known| request.own_on(*free) < request.own_on(known.slot));
     if let Some(spot) = free.filter(is_better) {
         let in_the_way = cycle.places.slot(spot.0).occupants.iter().filter(|occupant| occupant.part == Part::Warm);
         if cycle.has_space(1 + in_the_way.count()) {
@@ -115,35 +128,14 @@ pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
         }
         return !cycle.is_cut();
     }
-    if let Some((slot, worker)) = warm {
-        if cycle.has_space(1) {
-            cycle.revive(slot, worker, request.id);
-            request.took(slot);
-        }
+    if let Some(loaded) = loaded {
+        loaded::take(cycle, request, loaded);
         return !cycle.is_cut();
     }
     let left = cycle.left_places(request.id);
     let Some(spot) = first_left(cycle, request, &left) else { return false };
     cycle.claim(spot, request);
     true
-}
-
-/// A worker that the session gave back and that may serve again where it stands: where it has the fewest others.
-fn own_warm(cycle: &Cycle, request: &Request) -> Option<(usize, WorkerId)> {
-    let warm = cycle.state.index().session(request.id)?.warm();
-    let able = warm.filter_map(|worker| Some((cycle.slot_of(worker)?, worker))).filter(|(number, worker)| {
-        let slot = cycle.places.slot(*number);
-        let occupant = slot.occupants.iter().find(|occupant| occupant.worker == Some(*worker));
-        occupant.filter(|occupant| occupant.part == Part::Warm).is_some_and(|occupant| {
-            let device = &slot.devices[occupant.device];
-            let fits = [(&slot.room, &device.room), (&slot.later, &device.later)]
-                .into_iter()
-                .all(|(node, device)| occupant.need.fits_node(node) && occupant.need.fits_device(device));
-            fits && request.may_stand(cycle, (*number, occupant.device)).is_ok()
-                && request.may_join(cycle, (*number, occupant.device), |part| part != Part::Warm).is_ok()
-        })
-    });
-    able.min_by_key(|(number, worker)| (if request.is_fixed { request.own_on(*number) } else { 0 }, *worker))
 }
 
 /// Whether the session fits once all that leave are gone.

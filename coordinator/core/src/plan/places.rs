@@ -10,7 +10,7 @@ use crate::model::ModelRef;
 use crate::plan::class::{Class, Key, Kind};
 use crate::resources::{Resources, WHOLE};
 use crate::state::{Node, State};
-use crate::worker::{Duty, Why};
+use crate::worker::Duty;
 
 /// All places. It follows one state as that changes; nodes that did not change are not looked at again.
 #[derive(Debug, Default)]
@@ -89,8 +89,7 @@ impl Part {
         match duty {
             Duty::Serving => Self::Serving,
             Duty::Warm => Self::Warm,
-            Duty::Leaving { why: Why::Preempted { by } | Why::Reclaimed { by }, .. } => Self::Leaving(Some(*by)),
-            Duty::Leaving { why: Why::Drained, .. } => Self::Leaving(None),
+            Duty::Leaving { .. } => Self::Leaving(duty.leaves_for()),
         }
     }
 

@@ -115,6 +115,7 @@ fn a_plan() -> impl Strategy<Value = Plan> {
         2 => a_worker().prop_map(Change::Stop),
         2 => a_worker().prop_map(Change::Return),
         2 => a_worker().prop_map(Change::Revive),
+        1 => a_worker().prop_map(Change::Recall),
         1 => (a_worker(), resources()).prop_map(|(worker, need)| Change::Resize { worker, need }),
         2 => (a_worker(), why).prop_map(|(worker, why)| Change::Leave { worker, why }),
     ];

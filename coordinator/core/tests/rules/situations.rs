@@ -50,6 +50,7 @@ fn line(sessions: &[(WorkerId, SessionId)], change: &Change) -> String {
         Change::Leave { worker, why: Why::Drained } => format!("{} is drained", of(worker)),
         Change::Return(id) => format!("{} is given back", of(id)),
         Change::Revive(id) => format!("{} serves again", of(id)),
+        Change::Recall(id) => format!("{} is called back", of(id)),
         Change::Resize { worker, need } => format!("{} has {}m cpu now", of(worker), need.cpu_millicores),
         Change::Start(place) => {
             format!("session {} starts on {} of node {}", place.session, place.device, place.node.0)

@@ -3,6 +3,7 @@
 
 pub(super) mod events;
 pub(super) mod kinds;
+mod left;
 pub(crate) mod mesh;
 pub(crate) mod rest;
 pub(super) mod rules;

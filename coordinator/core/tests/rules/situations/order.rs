@@ -197,6 +197,72 @@ fn a_victim_comes_back_before_new_work_of_its_priority() {
 }
 
 #[test]
+fn a_victim_is_called_back_when_the_one_it_leaves_for_is_served_elsewhere() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    let low = mesh.open(low(1));
+    mesh.plan();
+    mesh.open(preemptive(90, 1));
+    mesh.plan();
+    assert_eq!(mesh.changes(), [], "it is needed still");
+    mesh.apply(Command::NodeJoin(node(B, 1)));
+    assert_snapshot!(story(&mut mesh), @"
+    session 2 starts on cpu of node 2
+    worker 1 of session 1 is called back
+    ");
+    let session = &mesh.state.sessions[&low];
+    assert_eq!((session.evicted, session.lacking_since), (0, None), "nothing has happened");
+}
+
+#[test]
+fn a_lent_worker_is_called_back_when_the_one_it_leaves_for_is_over() {
+    let mut mesh = Mesh::of(&[(A, 2)]);
+    let lent = mesh.open(sharing(1, 0));
+    wants(&mut mesh, lent, 2);
+    mesh.plan();
+    let first = mesh.session(1);
+    mesh.plan();
+    mesh.session(1);
+    mesh.plan();
+    mesh.apply(Command::SessionEnd(first));
+    assert_snapshot!(story(&mut mesh), @"
+    worker 2 of session 1 is called back
+    --
+    session 3 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn nobody_is_called_back_where_somebody_else_comes_first() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.open(SessionSpec { grace: Millis(60_000), ..low(1) });
+    mesh.plan();
+    let first = mesh.open(preemptive(90, 1));
+    mesh.plan();
+    mesh.open(preemptive(80, 1));
+    mesh.apply(Command::SessionEnd(first));
+    assert_snapshot!(story(&mut mesh), @"session 3 starts on cpu of node 1");
+}
+
+#[test]
+fn only_what_is_left_for_a_session_is_kept_for_it() {
+    let mut mesh = Mesh::of(&[(A, 4)]);
+    let filler = mesh.open(SessionSpec { need: cores(3), ..session(1) });
+    let lent = mesh.open(sharing(1, 0));
+    wants(&mut mesh, lent, 1);
+    mesh.plan();
+    mesh.open(SessionSpec { need: cores(2), ..session(1) });
+    mesh.session(3);
+    mesh.plan();
+    mesh.apply(Command::SessionEnd(filler));
+    assert_snapshot!(story(&mut mesh), @"
+    session 3 starts on cpu of node 1
+    session 4 starts on cpu of node 1
+    --
+    session 4 starts on cpu of node 1
+    ");
+}
+
+#[test]
 fn a_bound_session_has_a_gpu_for_each_worker() {
     let mut mesh = Mesh::founded();
     mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8), gpu("gpu-1", 8)])));

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use skein_core::plan::Change;
+use skein_core::plan::{Change, Plan};
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Command, Entry, Event, Millis, SessionId, State, WorkerId};
 
-use super::mesh::{has_no_time_left, may_serve};
+use super::mesh::{has_no_time_left, leaves_for, may_serve};
 
 /// What the state held before an entry.
 #[derive(Debug)]
@@ -36,13 +36,10 @@ pub(in crate::control) fn violations(before: &Before, state: &State, entry: &Ent
             Some(known) if known.duty == Duty::Warm && worker.duty == Duty::Serving => {
                 takes_up_work(state, entry, *id, worker, &mut found);
             }
-            // Whoever has to leave is called back by the end of a drain alone.
             Some(known)
                 if matches!(known.duty, Duty::Leaving { .. }) && !matches!(worker.duty, Duty::Leaving { .. }) =>
             {
-                if !matches!(entry.command, Command::Unblock { .. }) {
-                    found.push(format!("worker {id} had to leave, and does not"));
-                }
+                called_back(state, entry, *id, known, worker, &mut found);
             }
             Some(_) => {}
         }
@@ -148,6 +145,22 @@ fn given_time(state: &State, entry: &Entry, events: &[Event], found: &mut Vec<St
 
 fn grace(state: &State, worker: &Worker) -> Millis {
     state.sessions.get(&worker.session).map_or(Millis(0), |session| session.spec.grace)
+}
+
+/// Whoever has to leave is called back by the end of a drain, or by a plan if it was to leave for a session.
+fn called_back(state: &State, entry: &Entry, id: WorkerId, was: &Worker, is: &Worker, found: &mut Vec<String>) {
+    let is_planned = |plan: &Plan| plan.changes.contains(&Change::Recall(id));
+    let may = match &entry.command {
+        Command::Unblock { .. } => true,
+        Command::Plan(plan) => is_planned(plan) && leaves_for(was).is_some() && is.duty == Duty::Serving,
+        _ => false,
+    };
+    if !may {
+        found.push(format!("worker {id} had to leave, and does not"));
+    }
+    if matches!(entry.command, Command::Plan(_)) {
+        takes_up_work(state, entry, id, is, found);
+    }
 }
 
 fn fresh(state: &State, entry: &Entry, id: WorkerId, worker: &Worker, found: &mut Vec<String>) {

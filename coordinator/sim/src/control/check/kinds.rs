@@ -77,6 +77,7 @@ pub(in crate::control) fn of_change(change: &Change) -> &'static str {
         Change::Leave { .. } => "plan_reclaim",
         Change::Return(_) => "plan_return",
         Change::Revive(_) => "plan_revive",
+        Change::Recall(_) => "plan_recall",
         Change::Resize { .. } => "plan_resize",
         Change::Start(_) => "plan_start",
     }

@@ -196,11 +196,8 @@ impl<'a> Mesh<'a> {
 
     /// How many of them on a node.
     pub(crate) fn left_on(&self, node: NodeId, id: SessionId) -> u32 {
-        let for_it = |worker: &Worker| match worker.duty {
-            Duty::Leaving { why: Why::Preempted { by } | Why::Reclaimed { by }, .. } => by == id,
-            _ => false,
-        };
-        u32::try_from(self.on(node).iter().filter(|(_, worker)| for_it(worker)).count()).unwrap_or(u32::MAX)
+        let for_it = self.on(node).iter().filter(|(_, worker)| leaves_for(worker) == Some(id));
+        u32::try_from(for_it.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a session may have taken a place that others are about to leave.
@@ -257,6 +254,14 @@ impl<'a> Mesh<'a> {
             }
         }
         queue
+    }
+}
+
+/// For which session a worker has to leave, if it is for one.
+pub(crate) fn leaves_for(worker: &Worker) -> Option<SessionId> {
+    match worker.duty {
+        Duty::Leaving { why: Why::Preempted { by } | Why::Reclaimed { by }, .. } => Some(by),
+        _ => None,
     }
 }
 

@@ -1,17 +1,19 @@
 //! A state for which nothing more is planned: nobody lacks what he could have, and what is spare is shared fairly.
 //!
-//! Where workers are about to leave a node, its room may be meant for somebody; and for every session that has waited long,
-//! one node may be kept free, if that would bring it what it waits for. Neither counts against the planner here; a mesh that was let come to rest has little of both.
+//! Where workers are about to leave a node, some of its room may be meant for others (see [`left`]); and for every session that
+//! has waited long, one node may be kept free, if that would bring it what it waits for. Neither counts against the planner here;
+//! a mesh that was let come to rest has little of both.
 
 use std::collections::BTreeSet;
 
 use skein_core::capability::Device;
 use skein_core::policy::PolicyName;
 use skein_core::session::Session;
-use skein_core::worker::{Duty, Worker};
+use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{NodeId, SessionId, WorkerId};
 
-use super::mesh::{Mesh, has_no_time_left, is_failing, rank, target};
+use super::left;
+use super::mesh::{Mesh, has_no_time_left, is_failing, leaves_for, may_serve, rank, target};
 
 /// Comparing everybody with everybody is for meshes of the simulator's size.
 pub(crate) fn violations(mesh: &Mesh) -> Vec<String> {
@@ -45,11 +47,32 @@ fn nothing_is_due(mesh: &Mesh, found: &mut Vec<String>) {
             Duty::Leaving { until, .. } if has_no_time_left(mesh.state, worker, mesh.now) => {
                 found.push(format!("worker {id} should have left by {until}"));
             }
+            Duty::Leaving { why, .. } => leaves_for_nothing(mesh, *id, worker, why, found),
             Duty::Serving if worker.need != session.reserved && !mesh.is_left(worker.node) => {
                 wrong_size(mesh, *id, worker, session, found);
             }
             _ => {}
         }
+    }
+}
+
+/// Whoever leaves for a session that lacks nothing any more is called back by its own session, if that lacks a fixed worker.
+fn leaves_for_nothing(mesh: &Mesh, id: WorkerId, worker: &Worker, why: Why, found: &mut Vec<String>) {
+    let (Some(by), Some(session)) = (leaves_for(worker), mesh.state.sessions.get(&worker.session)) else { return };
+    let lacks = |taker: &Session| {
+        let most = if matches!(why, Why::Preempted { .. }) { taker.spec.fixed } else { target(taker) };
+        mesh.serving(by) < most
+    };
+    if mesh.lacking(worker.session, session) == 0 || mesh.state.sessions.get(&by).is_some_and(lacks) {
+        return;
+    }
+    let Some(node) = mesh.state.nodes.get(&worker.node) else { return };
+    let device = node.spec.capability.devices.iter().find(|device| device.name == worker.device);
+    let Some(device) = device.filter(|device| may_serve(session, node, worker.node, device, mesh.now)) else { return };
+    let place = (worker.node, device);
+    let may_be_kept = mesh.may_be_promised(worker.session, &BTreeSet::from([worker.node]));
+    if !may_be_kept && left::is_nobody_elses(mesh, worker.session, session, place) {
+        found.push(format!("worker {id} leaves for session {by}, which lacks nothing, and its own lacks it"));
     }
 }
 
@@ -78,7 +101,7 @@ fn is_lent(mesh: &Mesh, worker: &Worker) -> bool {
 
 fn lacks_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
     let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
-    let free = nodes_where(mesh, |place| mesh.fits(id, session, place, warm));
+    let free = free_nodes(mesh, id, session);
     if !mesh.may_be_promised(id, &free) {
         found.push(format!("session {id} lacks {} workers; it fits on {free:?}", mesh.lacking(id, session)));
     }
@@ -100,7 +123,7 @@ fn lacks_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<
 
 fn hungers_rightly(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
     let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
-    let free = nodes_where(mesh, |place| mesh.fits(id, session, place, warm));
+    let free = free_nodes(mesh, id, session);
     if !mesh.may_be_promised(id, &free) {
         found.push(format!("session {id} wants {} workers; it fits on {free:?}", target(session)));
     }
@@ -132,6 +155,12 @@ pub(crate) fn is_owed(mesh: &Mesh, id: SessionId, session: &Session, worker: &Wo
     // Shares are counted in millionths by the planner, in billionths of billionths here.
     let rounding = u128::from(spare + 1) * 1_000 * 1_000_000_000;
     theirs > mine || theirs == mine && has > would + rounding
+}
+
+/// The nodes on which one more worker of a session could stand at once.
+fn free_nodes(mesh: &Mesh, id: SessionId, session: &Session) -> BTreeSet<NodeId> {
+    let places = mesh.places().filter(|place| left::has_room_of_its_own(mesh, id, session, *place));
+    places.map(|(node, _)| node).collect()
 }
 
 /// The nodes with a place of which this is so, but for those that somebody is about to leave.

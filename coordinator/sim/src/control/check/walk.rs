@@ -1,7 +1,7 @@
 //! A plan that was just made, one change after another: each is one that may be made, for the right session, and nobody
 //! who comes before is passed over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use skein_core::capability::{Device, Profile};
 use skein_core::plan::{Change, Placement, Plan};
@@ -10,25 +10,24 @@ use skein_core::session::Session;
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Command, Entry, Event, Millis, NodeId, Resources, SessionId, State, WorkerId, apply};
 
-use super::mesh::{Mesh, Sum, has_no_time_left, is_failing, rank, runs, target};
-use super::{rest, victims};
+use super::mesh::{Mesh, Sum, has_no_time_left, is_failing, leaves_for, rank, runs, target};
+use super::{left, rest, victims};
 
 /// Carries out a plan, and says what is wrong with it.
 pub(in crate::control) fn violations(state: &mut State, now: Millis, plan: &Plan) -> Vec<String> {
     let mut found = Vec::new();
     let mesh = Mesh::of(state, now);
     let queue: Vec<SessionId> = mesh.queue().into_iter().map(|(id, _)| id).collect();
-    // Room that is left now may be meant for somebody who does not come first.
-    let left: BTreeSet<NodeId> = state.nodes.keys().copied().filter(|node| mesh.is_left(*node)).collect();
     for (at, change) in plan.changes.iter().enumerate() {
         let mesh = Mesh::of(state, now);
         let wrong = match change {
             Change::Stop(id) => stop(&mesh, *id, &plan.changes[at..]),
             Change::Leave { worker, why } => leave(&mesh, *worker, *why),
             Change::Return(id) => give_back(&mesh, *id),
-            Change::Revive(id) => revive(&mesh, *id, &left),
+            Change::Revive(id) => revive(&mesh, *id),
+            Change::Recall(id) => recall(&mesh, *id),
             Change::Resize { worker, need } => resize(&mesh, *worker, need),
-            Change::Start(placement) => start(&mesh, placement, &queue, &left),
+            Change::Start(placement) => start(&mesh, placement, &queue),
         };
         found.extend(wrong.map(|why| format!("{change:?}: {why}")));
         found.extend(victims::wrong(&mesh, &plan.changes, at).map(|why| format!("{change:?}: {why}")));
@@ -92,7 +91,7 @@ fn takes_what_is_left(mesh: &Mesh, id: WorkerId, node: NodeId, need: &Resources)
 }
 
 /// A fixed worker is taken up again where its session has as few others as anywhere.
-fn revive(mesh: &Mesh, id: WorkerId, left: &BTreeSet<NodeId>) -> Option<&'static str> {
+fn revive(mesh: &Mesh, id: WorkerId) -> Option<&'static str> {
     let worker = mesh.state.workers.get(&id)?;
     if let Some(wrong) = wants(mesh, Some(worker.session)) {
         return Some(wrong);
@@ -100,7 +99,22 @@ fn revive(mesh: &Mesh, id: WorkerId, left: &BTreeSet<NodeId>) -> Option<&'static
     let session = mesh.state.sessions.get(&worker.session)?;
     let (_, place) = mesh.places().find(|(node, device)| *node == worker.node && device.name == worker.device)?;
     let is_clear = mesh.lacking(worker.session, session) > 0 && mesh.promised(worker.session) == 0;
-    is_clear.then(|| spread(mesh, worker.session, session, (worker.node, place), left)).flatten()
+    is_clear.then(|| spread(mesh, worker.session, session, (worker.node, place))).flatten()
+}
+
+/// Whoever has to leave stays if that would be for nothing, and its own session wants it.
+fn recall(mesh: &Mesh, id: WorkerId) -> Option<&'static str> {
+    let worker = mesh.state.workers.get(&id)?;
+    let (Duty::Leaving { why, .. }, Some(by)) = (&worker.duty, leaves_for(worker)) else {
+        return Some("it need not go");
+    };
+    if let Some(wrong) = wants(mesh, Some(worker.session)) {
+        return Some(wrong);
+    }
+    let taker = mesh.state.sessions.get(&by)?;
+    let most = if matches!(why, Why::Preempted { .. }) { taker.spec.fixed } else { target(taker) };
+    let lacks = most.saturating_sub(mesh.serving(by));
+    (lacks > 0 && mesh.left_for(by) <= lacks).then_some("its room is needed still")
 }
 
 /// A worker that serves, and whom.
@@ -159,7 +173,7 @@ fn has_more(mesh: &Mesh, by: SessionId, taker: &Session, worker: &Worker) -> boo
     theirs > mine || theirs == mine && has + 1_000_000_000_000 > would
 }
 
-fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId], left: &BTreeSet<NodeId>) -> Option<&'static str> {
+fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId]) -> Option<&'static str> {
     let Placement { session: id, node, device } = placement;
     let place = mesh.places().find(|(known, place)| known == node && place.name == *device);
     let (Some(session), Some(place)) = (mesh.state.sessions.get(id), place) else { return Some("there is no place") };
@@ -171,55 +185,37 @@ fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId], left: &BTreeSe
     }
     let is_fixed = mesh.lacking(*id, session) > 0;
     let before = queue.iter().take_while(|other| !is_fixed || *other != id);
-    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
     let is_passed_over = |other: &SessionId| {
         let Some(waiting) = mesh.state.sessions.get(other).filter(|session| mesh.lacking(*other, session) > 0) else {
             return false;
         };
-        !left.contains(node)
-            && !mesh.is_left(*node)
-            && !mesh.may_claim(*other, waiting)
-            && mesh.fits(*other, waiting, place, warm)
+        !mesh.may_claim(*other, waiting) && left::has_room_of_its_own(mesh, *other, waiting, place)
     };
     // A node that is kept free for somebody is so for all others, so this one would not be here.
     if before.filter(|other| *other != id).any(is_passed_over) {
         return Some("somebody who comes before it is passed over");
     }
-    if is_fixed && mesh.promised(*id) == 0 { better(mesh, *id, session, place, left) } else { None }
+    if is_fixed && mesh.promised(*id) == 0 { better(mesh, *id, session, place) } else { None }
 }
 
 /// Fixed workers are spread over nodes.
-fn spread(
-    mesh: &Mesh,
-    id: SessionId,
-    session: &Session,
-    chosen: (NodeId, &Device),
-    left: &BTreeSet<NodeId>,
-) -> Option<&'static str> {
+fn spread(mesh: &Mesh, id: SessionId, session: &Session, chosen: (NodeId, &Device)) -> Option<&'static str> {
     let own = |known: &&(WorkerId, &Worker)| known.1.session == id && known.1.duty == Duty::Serving;
     let crowd = |node: NodeId| mesh.on(node).iter().filter(own).count();
-    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
     let fewer = |(node, _): &(NodeId, &Device)| crowd(*node) < crowd(chosen.0);
-    let mut others = mesh.places().filter(|(node, _)| !mesh.is_left(*node) && !left.contains(node));
-    others.any(|place| fewer(&place) && mesh.fits(id, session, place, warm)).then_some("another node has fewer")
+    let is_free = |place: (NodeId, &Device)| left::has_room_of_its_own(mesh, id, session, place);
+    mesh.places().any(|place| fewer(&place) && is_free(place)).then_some("another node has fewer")
 }
 
 /// Fixed workers are spread over nodes; then speed decides.
-fn better(
-    mesh: &Mesh,
-    id: SessionId,
-    session: &Session,
-    chosen: (NodeId, &Device),
-    left: &BTreeSet<NodeId>,
-) -> Option<&'static str> {
+fn better(mesh: &Mesh, id: SessionId, session: &Session, chosen: (NodeId, &Device)) -> Option<&'static str> {
     let mut crowd: BTreeMap<NodeId, usize> = BTreeMap::new();
     for worker in mesh.state.workers.values().filter(|worker| worker.session == id && worker.duty == Duty::Serving) {
         *crowd.entry(worker.node).or_default() += 1;
     }
     let crowd = |node: NodeId| crowd.get(&node).copied().unwrap_or(0);
-    let warm = |_: WorkerId, worker: &Worker| worker.duty == Duty::Warm;
-    let others = mesh.places().filter(|(node, _)| *node != chosen.0 && !mesh.is_left(*node) && !left.contains(node));
-    let others: Vec<_> = others.filter(|place| mesh.fits(id, session, *place, warm)).collect();
+    let others = mesh.places().filter(|(node, _)| *node != chosen.0);
+    let others: Vec<_> = others.filter(|place| left::has_room_of_its_own(mesh, id, session, *place)).collect();
     if others.iter().any(|(node, _)| crowd(*node) < crowd(chosen.0)) {
         return Some("another node has fewer of its session");
     }

@@ -23,7 +23,8 @@ fn change(chance: &mut Chance, nodes: u64, state: &State) -> Change {
             Change::Leave { worker, why: why.unwrap_or(Why::Drained) }
         }
         3 => Change::Return(worker),
-        4 => Change::Revive(worker),
+        4 if chance.percent(50) => Change::Revive(worker),
+        4 => Change::Recall(worker),
         5 => {
             let session = state.workers.get(&worker).and_then(|worker| state.sessions.get(&worker.session));
             let need = session.filter(|_| chance.percent(70)).map(|session| session.reserved.clone());

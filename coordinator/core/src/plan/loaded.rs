@@ -1,0 +1,77 @@
+//! Workers of a session that are loaded already and may serve again where they stand: such as it gave back, and such as have
+//! to leave for a session that no longer needs the room.
+
+use crate::ids::{SessionId, WorkerId};
+use crate::plan::cycle::Cycle;
+use crate::plan::places::{Occupant, Part};
+use crate::plan::request::Request;
+use crate::worker::Duty;
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loaded {
+    pub(super) slot: usize,
+    worker: WorkerId,
+    /// For whom it has to leave; none where it was given back.
+    leaves_for: Option<SessionId>,
+}
+
+/// The one on the node with the fewest others of its session; before all, one that may still have work in hand.
+pub(super) fn find(cycle: &Cycle, request: &Request) -> Option<Loaded> {
+    let warm = cycle.state.index().session(request.id).into_iter().flat_map(|held| held.warm());
+    let leavers = cycle.leavers(request.id).iter().copied();
+    let able = leavers.chain(warm).filter_map(|worker| may_serve_again(cycle, request, worker));
+    able.min_by_key(|loaded| {
+        let beside = if request.is_fixed { request.own_on(loaded.slot) } else { 0 };
+        (beside, loaded.leaves_for.is_none(), loaded.worker)
+    })
+}
+
+/// It serves again.
+pub(super) fn take(cycle: &mut Cycle, request: &mut Request, loaded: Loaded) {
+    if !cycle.has_space(1) {
+        return;
+    }
+    match loaded.leaves_for {
+        Some(by) => cycle.recall(loaded.slot, loaded.worker, request.id, by),
+        None => cycle.revive(loaded.slot, loaded.worker, request.id),
+    }
+    request.took(loaded.slot);
+}
+
+fn may_serve_again(cycle: &Cycle, request: &Request, worker: WorkerId) -> Option<Loaded> {
+    let slot = cycle.slot_of(worker)?;
+    let occupants = &cycle.places.slot(slot).occupants;
+    let occupant = occupants.iter().find(|occupant| occupant.worker == Some(worker))?;
+    let leaves_for = match occupant.part {
+        Part::Warm => None,
+        Part::Leaving(Some(by)) => Some(by),
+        _ => return None,
+    };
+    let is_free = match cycle.state.workers.get(&worker)?.duty {
+        // It has its room still, where nobody counts on that.
+        Duty::Leaving { why, .. } => cycle.leaves_for_nothing(why) && has_room(cycle, slot, occupant, Room::Later),
+        _ => has_room(cycle, slot, occupant, Room::Now) && has_room(cycle, slot, occupant, Room::Later),
+    };
+    let spot = (slot, occupant.device);
+    let counts = |part: Part| part.is_taken_later() || (leaves_for.is_none() && part != Part::Warm);
+    let may = is_free && request.may_stand(cycle, spot).is_ok() && request.may_join(cycle, spot, counts).is_ok();
+    may.then_some(Loaded { slot, worker, leaves_for })
+}
+
+/// Room that is left now, or that will be.
+#[derive(Clone, Copy, Debug)]
+enum Room {
+    Now,
+    Later,
+}
+
+fn has_room(cycle: &Cycle, slot: usize, occupant: &Occupant, room: Room) -> bool {
+    let slot = cycle.places.slot(slot);
+    let device = &slot.devices[occupant.device];
+    let (node, device) = match room {
+        Room::Now => (&slot.room, &device.room),
+        Room::Later => (&slot.later, &device.later),
+    };
+    occupant.need.fits_node(node) && occupant.need.fits_device(device)
+}
