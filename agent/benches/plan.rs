@@ -18,6 +18,8 @@ use waiting::Waiting;
 const SIZE: Size = Size { nodes: 10_000, sessions: 2_000, workers: 100_000, tasks: 1_000_000, room_percent: 110 };
 const GOAL_INCREMENTAL_MS: f64 = 20.0;
 const GOAL_COLD_MS: f64 = 2_000.0;
+/// Where there is too little for all, many wait, and many leave for them: about as quick as where there is enough.
+const GOAL_SHORT_OF_ROOM_MS: f64 = 25.0;
 /// Runs of which the median is told.
 const RUNS: usize = 5;
 /// Tasks that are done in one of the small changes.
@@ -64,11 +66,10 @@ fn main() {
         let (mut state, mut waiting, cold) = self::cold(size, 1);
         let mut planner = Planner::default();
         settle(&mut state, &mut planner);
-        report.add(Metric::new(
-            incremental,
-            Small::measure(&mut state, &mut planner, &mut waiting, size).worst(),
-            "ms",
-        ));
+        let worst = Small::measure(&mut state, &mut planner, &mut waiting, size).worst();
+        let metric = Metric::new(incremental, worst, "ms");
+        let is_short = incremental.starts_with("short_of_room");
+        report.add(if is_short { metric.at_most(GOAL_SHORT_OF_ROOM_MS) } else { metric });
         report.add(Metric::new(from_nothing, cold, "ms"));
     }
     report.print("plan");

@@ -127,10 +127,11 @@ impl Planner {
         // 3. What is promised: the fixed workers.
         fixed::fill(&mut cycle);
         // 4. Who needs more than he has: in what nobody lacks, nor waits for.
-        share::keep_left(&mut cycle);
+        let mut requests = share::Requests::default();
+        share::keep_left(&mut cycle, &mut requests);
         reconcile::grow(&mut cycle);
         // 5. What is spare.
-        share::share_out(&mut cycle);
+        share::share_out(&mut cycle, &mut requests);
         Plan { changes: cycle.into_changes() }
     }
 }

@@ -1,6 +1,7 @@
 //! One planning cycle: the changes made so far, and the mesh as it would be with them.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use crate::ids::{SessionId, WorkerId};
@@ -20,6 +21,9 @@ const LEFT_PLACES_MAX: usize = 256;
 
 /// A device of a node, by their numbers among the places.
 pub(super) type Spot = (usize, usize);
+
+/// A worker that served when the cycle began: which, where, and what would be lost with it.
+pub(super) type Served = (WorkerId, usize, Millis);
 
 /// One cycle.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ pub(super) struct Cycle<'cycle> {
     kept: BTreeMap<SessionId, Vec<Spot>>,
     /// How many workers a session will have where others leave.
     claimed: BTreeMap<SessionId, u32>,
+    /// Workers of those that were asked for some: many ask the same few.
+    served: BTreeMap<SessionId, Rc<[Served]>>,
 }
 
 impl<'cycle> Cycle<'cycle> {
@@ -81,10 +87,12 @@ impl<'cycle> Cycle<'cycle> {
             leaving: for_nobody,
             kept: BTreeMap::new(),
             claimed: BTreeMap::new(),
+            served: BTreeMap::new(),
         }
     }
 
     pub(super) fn into_changes(self) -> Vec<Change> {
+        self.places.forget_claims();
         self.changes
     }
 
@@ -117,6 +125,16 @@ impl<'cycle> Cycle<'cycle> {
 
     pub(super) fn slot_of(&self, worker: WorkerId) -> Option<usize> {
         self.state.workers.get(&worker).and_then(|worker| self.places.number_of(worker.node))
+    }
+
+    /// The workers of a session that served when the cycle began.
+    pub(super) fn served(&mut self, id: SessionId) -> Rc<[Served]> {
+        let Self { state, places, served, .. } = self;
+        let look = || {
+            let serving = state.workers_of(id).filter(|(_, worker)| worker.serves());
+            serving.filter_map(|(id, worker)| Some((id, places.number_of(worker.node)?, worker.at_stake))).collect()
+        };
+        served.entry(id).or_insert_with(look).clone()
     }
 
     /// A worker goes now.
@@ -184,12 +202,14 @@ impl<'cycle> Cycle<'cycle> {
         self.changes.push(Change::Leave { worker, why });
     }
 
-    /// Places that others leave: first those where they leave for this session, then some of the rest, of which whoever
-    /// they leave for may not need all.
-    pub(super) fn left_places(&self, id: SessionId) -> Vec<Spot> {
+    /// Nodes that others leave: first those where they leave for this session, then some of the rest, of which whoever they
+    /// leave for may not need all.
+    pub(super) fn left_nodes(&self, id: SessionId) -> impl Iterator<Item = usize> {
         let own = self.leaving_for.get(&id).into_iter().flatten();
-        let rest = self.leaving_for.iter().filter(|(by, _)| **by != id).flat_map(|(_, spots)| spots);
-        own.chain(rest).chain(&self.leaving).take(LEFT_PLACES_MAX).copied().collect()
+        let rest = self.leaving_for.iter().filter(move |(by, _)| **by != id).flat_map(|(_, spots)| spots);
+        let all = own.chain(rest).chain(&self.leaving).take(LEFT_PLACES_MAX).map(|(slot, _)| *slot);
+        // Several leave one node: it is looked at once for each row of them.
+        all.scan(None, |last, slot| Some((last.replace(slot) != Some(slot)).then_some(slot))).flatten()
     }
 
     /// Nodes that others leave for a session.
@@ -213,14 +233,14 @@ impl<'cycle> Cycle<'cycle> {
     /// Room that is being left for a session is nobody else's before it has had its turn.
     pub(super) fn keep(&mut self, spot: Spot, request: &Request) {
         let need = &request.session.reserved;
-        self.places.change(spot.0, |slot| slot.occupy(request.id, spot.1, need, Part::Claim, request.model));
+        self.places.claim(spot.0, request.id, spot.1, need, request.model);
         self.kept.entry(request.id).or_default().push(spot);
     }
 
     /// It has its turn.
     pub(super) fn release(&mut self, id: SessionId) {
         for (number, device) in self.kept.remove(&id).unwrap_or_default() {
-            self.places.change(number, |slot| slot.vacate(id, device));
+            self.places.unclaim(number, id, device);
         }
     }
 
@@ -232,25 +252,23 @@ impl<'cycle> Cycle<'cycle> {
     /// A session takes a place as soon as those that leave it are gone.
     pub(super) fn claim(&mut self, spot: Spot, request: &mut Request) {
         *self.claimed.entry(request.id).or_default() += 1;
-        self.occupy(spot, request, Part::Claim);
+        self.places.claim(spot.0, request.id, spot.1, &request.session.reserved, request.model);
+        self.gain(request.id, 1);
+        request.took(spot.0);
     }
 
     /// A worker starts.
     pub(super) fn start(&mut self, spot: Spot, request: &mut Request) {
         let (number, device) = spot;
-        self.occupy(spot, request, Part::Serving);
+        let need = &request.session.reserved;
+        self.places.change(number, |slot| slot.occupy(request.id, device, need, Part::Serving, request.model));
+        self.gain(request.id, 1);
+        request.took(number);
         self.dismiss_company(spot, request);
         self.make_room(number);
         let slot = self.places.slot(number);
         let (node, device) = (slot.node, slot.devices[device].name.clone());
         self.changes.push(Change::Start(Placement { session: request.id, node, device }));
-    }
-
-    fn occupy(&mut self, (number, device): Spot, request: &mut Request, part: Part) {
-        let need = &request.session.reserved;
-        self.places.change(number, |slot| slot.occupy(request.id, device, need, part, request.model));
-        self.gain(request.id, 1);
-        request.took(number);
     }
 
     /// Workers that are only kept warm do not stand beside a session that keeps the place to itself, nor beside one that

@@ -6,12 +6,12 @@
 //! knapsack in several dimensions: beyond two of many this is an approximation.) Every search is bounded by steps.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::cmp::Reverse;
 
 use crate::ids::{SessionId, WorkerId};
-use crate::plan::cycle::{Cycle, Spot};
+use crate::plan::cycle::{Cycle, Served, Spot};
 use crate::plan::places::Part;
 use crate::plan::request::Request;
 use crate::resources::Resources;
@@ -54,6 +54,8 @@ struct Victim {
     /// The newest first.
     worker: Reverse<WorkerId>,
     session: SessionId,
+    /// Where it stands.
+    slot: usize,
 }
 
 /// Who leaves, and where that makes room: fewest first, then the cheapest.
@@ -70,11 +72,7 @@ pub(super) fn evict(
     if request.session.is_failing(cycle.now) {
         return false;
     }
-    let able = Able::new(request);
-    let found = find_one(cycle, request, &able, donors);
-    let Some((_, victims, spot)) = found.or_else(|| find_several(cycle, request, &able, donors)) else {
-        return false;
-    };
+    let Some((_, victims, spot)) = find(cycle, request, donors) else { return false };
     if !cycle.has_space(victims.len()) {
         return false;
     }
@@ -86,60 +84,56 @@ pub(super) fn evict(
     true
 }
 
-/// Which nodes could hold a worker of the session at all: whoever stands elsewhere would leave for nothing.
-struct Able<'search> {
-    request: &'search Request<'search>,
-    known: RefCell<BTreeMap<usize, bool>>,
+/// A donor's workers that serve where the session could stand, the cheapest first.
+type Given<'donors> = (&'donors Donor, Vec<Victim>);
+
+/// One worker of the first donors among which one will do; else the best set of several.
+fn find(cycle: &mut Cycle, request: &Request, donors: &[Donor]) -> Option<Found> {
+    let mut able = vec![None; cycle.places.slots().len()];
+    let mut given: Vec<Given> = Vec::new();
+    let mut tries = SINGLES_MAX;
+    for turn in donors.chunk_by(|one, other| one.turn == other.turn) {
+        let first = given.len();
+        for donor in turn.iter().filter(|donor| donor.most > 0) {
+            let served = cycle.served(donor.session);
+            given.push((donor, victims_of(cycle, request, donor, &served, &mut able)));
+        }
+        if let Some(found) = find_one(cycle, request, &given[first..], &mut tries) {
+            return Some(found);
+        }
+    }
+    find_several(cycle, request, &given)
 }
 
-impl<'search> Able<'search> {
-    fn new(request: &'search Request<'search>) -> Self {
-        Self { request, known: RefCell::new(BTreeMap::new()) }
+/// Whoever stands on a node that could not hold a worker of the session at all would leave for nothing: which could is
+/// looked up once for each.
+fn victims_of(
+    cycle: &Cycle,
+    request: &Request,
+    donor: &Donor,
+    served: &[Served],
+    able: &mut [Option<bool>],
+) -> Vec<Victim> {
+    let Donor { is_fixed, priority, session, .. } = *donor;
+    let mut victims = Vec::new();
+    for (id, slot, at_stake) in served.iter().copied() {
+        let could = *able[slot].get_or_insert_with(|| request.could_stand_on(cycle, slot));
+        if could && cycle.places.slot(slot).serves(id) {
+            victims.push(Victim { is_fixed, priority, at_stake, worker: Reverse(id), session, slot });
+        }
     }
-
-    fn has(&self, cycle: &Cycle, number: usize) -> bool {
-        *self.known.borrow_mut().entry(number).or_insert_with(|| self.request.could_stand_on(cycle, number))
-    }
-}
-
-/// The workers of a donor that serve where the session could stand, the cheapest first.
-fn workers_of(cycle: &Cycle, able: &Able, donor: &Donor) -> Vec<Victim> {
-    let serves = |slot: usize, id: WorkerId| {
-        let occupants = &cycle.places.slot(slot).occupants;
-        occupants.iter().any(|occupant| occupant.worker == Some(id) && occupant.part == Part::Serving)
-    };
-    let workers = cycle.state.workers_of(donor.session).filter(|(_, worker)| worker.serves());
-    let workers =
-        workers.filter(|(id, _)| cycle.slot_of(*id).is_some_and(|slot| able.has(cycle, slot) && serves(slot, *id)));
-    let mut victims: Vec<Victim> = workers
-        .map(|(id, worker)| Victim {
-            is_fixed: donor.is_fixed,
-            priority: donor.priority,
-            at_stake: worker.at_stake,
-            worker: Reverse(id),
-            session: donor.session,
-        })
-        .collect();
     victims.sort_unstable();
     victims
 }
 
-fn find_one(cycle: &Cycle, request: &Request, able: &Able, donors: &[Donor]) -> Option<Found> {
-    let mut tried = 0;
-    for turn in donors.chunk_by(|one, other| one.turn == other.turn) {
-        let donors = turn.iter().filter(|donor| donor.most > 0);
-        let mut victims: Vec<Victim> = donors.flat_map(|donor| workers_of(cycle, able, donor)).collect();
-        victims.sort_unstable();
-        for victim in victims {
-            let slot = cycle.slot_of(victim.worker.0)?;
-            for at in 0..cycle.places.slot(slot).devices.len() {
-                if fits_without(cycle, request, (slot, at), &[victim]) {
-                    return Some((1, [victim].into(), (slot, at)));
-                }
-            }
-            tried += 1;
-            if tried == SINGLES_MAX {
-                return None;
+fn find_one(cycle: &Cycle, request: &Request, given: &[Given], tries: &mut usize) -> Option<Found> {
+    let mut victims: Vec<Victim> = given.iter().flat_map(|(_, victims)| victims).copied().collect();
+    victims.sort_unstable();
+    for victim in victims {
+        *tries = tries.checked_sub(1)?;
+        for at in 0..cycle.places.slot(victim.slot).devices.len() {
+            if fits_without(cycle, request, (victim.slot, at), &[victim]) {
+                return Some((1, [victim].into(), (victim.slot, at)));
             }
         }
     }
@@ -147,23 +141,20 @@ fn find_one(cycle: &Cycle, request: &Request, able: &Able, donors: &[Donor]) -> 
 }
 
 /// The best set over the nodes where donors have workers.
-fn find_several(cycle: &Cycle, request: &Request, able: &Able, donors: &[Donor]) -> Option<Found> {
+fn find_several(cycle: &Cycle, request: &Request, given: &[Given]) -> Option<Found> {
     let mut by_node: BTreeMap<usize, Vec<Victim>> = BTreeMap::new();
     let mut order = Vec::new();
-    for donor in donors.iter().filter(|donor| donor.most > 0) {
-        for victim in workers_of(cycle, able, donor) {
-            let Some(slot) = cycle.slot_of(victim.worker.0) else { continue };
-            if !by_node.contains_key(&slot) {
-                if by_node.len() == NODES_ASKED_MAX {
-                    continue;
-                }
-                order.push(slot);
+    for victim in given.iter().flat_map(|(_, victims)| victims) {
+        if !by_node.contains_key(&victim.slot) {
+            if by_node.len() == NODES_ASKED_MAX {
+                continue;
             }
-            by_node.entry(slot).or_default().push(victim);
+            order.push(victim.slot);
         }
+        by_node.entry(victim.slot).or_default().push(*victim);
     }
     let most: BTreeMap<(SessionId, bool), u32> =
-        donors.iter().map(|donor| ((donor.session, donor.is_fixed), donor.most)).collect();
+        given.iter().map(|(donor, _)| ((donor.session, donor.is_fixed), donor.most)).collect();
     let mut best: Option<Found> = None;
     let mut looked_at = 0;
     for slot in order {

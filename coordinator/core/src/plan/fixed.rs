@@ -25,7 +25,7 @@ const AFTER_LENT: usize = 1 << u8::BITS;
 /// Gives each session its fixed workers.
 pub(super) fn fill(cycle: &mut Cycle) {
     let mut lent = lent(cycle);
-    keep_for(cycle, |cycle, id, session| session.spec.fixed.saturating_sub(cycle.serving(id)), true);
+    keep_left(cycle);
     let mut out_of_reach = Needs::default();
     for (id, session) in lacking(cycle) {
         if out_of_reach.cover(session) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
@@ -53,24 +53,24 @@ pub(super) fn fill(cycle: &mut Cycle) {
     }
 }
 
-/// Room that others leave for a session is kept for it until it has its turn, as much as it wants.
-pub(super) fn keep_for(cycle: &mut Cycle, wants: impl Fn(&Cycle, SessionId, &Session) -> u32, is_fixed: bool) {
+/// Room that others leave for a session is kept for it until it has its turn, as much as it lacks.
+fn keep_left(cycle: &mut Cycle) {
     for (id, session) in cycle.expected() {
-        let count = wants(cycle, id, session);
+        let count = session.spec.fixed.saturating_sub(cycle.serving(id));
         if count > 0 {
-            let request = Request::new(cycle, id, session, is_fixed);
+            let request = Request::new(cycle, id, session, true);
             keep(cycle, &request, count);
         }
     }
 }
 
-/// As [`keep_for`], for one session. On each node as many places as what leaves it makes room for: what else is free there
+/// Keeps room for so many workers of a session where others leave for it. On each node as many places as what leaves it makes room for: what else is free there
 /// is for those whose turn comes first.
 pub(super) fn keep(cycle: &mut Cycle, request: &Request, count: u32) {
     let mut wanted = count;
     for number in cycle.left_for(request.id) {
         for _ in 0..made_room_for(cycle, request, number).min(wanted) {
-            let Some(spot) = first_left(cycle, request, &[(number, 0)]) else { break };
+            let Some(spot) = first_left(cycle, request, number) else { break };
             cycle.keep(spot, request);
             wanted -= 1;
         }
@@ -87,11 +87,13 @@ fn made_room_for(cycle: &Cycle, request: &Request, number: usize) -> u32 {
     u32::try_from(covered).unwrap_or(u32::MAX).min(count)
 }
 
-/// The first of these places, or of others on the same nodes, where the session fits once all that leave are gone.
-fn first_left(cycle: &Cycle, request: &Request, left: &[Spot]) -> Option<Spot> {
-    let places = &cycle.places;
-    let mut spots = left.iter().flat_map(|(slot, _)| (0..places.slot(*slot).devices.len()).map(move |at| (*slot, at)));
-    spots.find(|spot| will_fit(cycle, request, *spot))
+/// The first device of a node that is being left where the session fits once all that leave are gone.
+fn first_left(cycle: &Cycle, request: &Request, number: usize) -> Option<Spot> {
+    let slot = cycle.places.slot(number);
+    if !request.session.reserved.fits_node(&slot.later) {
+        return None;
+    }
+    (0..slot.devices.len()).map(|at| (number, at)).find(|spot| will_fit(cycle, request, *spot))
 }
 
 /// What is lent to anybody: the workers beyond the fixed ones.
@@ -132,8 +134,9 @@ pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
         loaded::take(cycle, request, loaded);
         return !cycle.is_cut();
     }
-    let left = cycle.left_places(request.id);
-    let Some(spot) = first_left(cycle, request, &left) else { return false };
+    let mut left = cycle.left_nodes(request.id);
+    let Some(spot) = left.find_map(|number| first_left(cycle, request, number)) else { return false };
+    drop(left);
     cycle.claim(spot, request);
     true
 }

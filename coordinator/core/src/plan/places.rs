@@ -1,6 +1,6 @@
 //! Every place of the mesh with what stands there: the planner's copy, on which it tries its changes.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,6 +21,8 @@ pub(super) struct Places {
     class_numbers: BTreeMap<Kind, usize>,
     models: BTreeMap<ModelRef, usize>,
     capacity: Resources,
+    /// Nodes on which room is claimed in this cycle.
+    claimed: BTreeSet<usize>,
 }
 
 /// One node.
@@ -236,6 +238,35 @@ impl Places {
         result
     }
 
+    /// Room on a node is somebody's from now on, for this cycle: that is undone when it ends, so that the node need not be
+    /// copied again.
+    pub(super) fn claim(&mut self, number: usize, session: SessionId, device: usize, need: &Resources, model: usize) {
+        self.slots[number].occupy(session, device, need, Part::Claim, model);
+        self.list(number);
+        self.claimed.insert(number);
+    }
+
+    /// It is not, after all.
+    pub(super) fn unclaim(&mut self, number: usize, session: SessionId, device: usize) {
+        let is_it = |one: &Occupant| one.part == Part::Claim && one.session == session && one.device == device;
+        let slot = &mut self.slots[number];
+        if let Some(at) = slot.occupants.iter().position(is_it) {
+            slot.remove(at);
+            self.list(number);
+        }
+    }
+
+    /// The cycle is over, and all claims with it.
+    pub(super) fn forget_claims(&mut self) {
+        for number in core::mem::take(&mut self.claimed) {
+            let slot = &mut self.slots[number];
+            while let Some(at) = slot.occupants.iter().position(|one| one.part == Part::Claim) {
+                slot.remove(at);
+            }
+            self.list(number);
+        }
+    }
+
     fn unlist(&mut self, number: usize) {
         let Self { slots, classes, .. } = self;
         let Slot { devices, models, .. } = &mut slots[number];
@@ -315,19 +346,14 @@ impl Slot {
         self.models.contains_key(&model)
     }
 
+    /// Whether a worker serves here, by this cycle too.
+    pub(super) fn serves(&self, worker: WorkerId) -> bool {
+        self.occupants.iter().any(|occupant| occupant.worker == Some(worker) && occupant.part == Part::Serving)
+    }
+
     /// A new worker, or one that will come when others are gone.
     pub(super) fn occupy(&mut self, session: SessionId, device: usize, need: &Resources, part: Part, model: usize) {
         self.enter(Occupant { worker: None, session, device, need: need.clone(), part, model });
-    }
-
-    /// What was kept for a session is kept no longer.
-    pub(super) fn vacate(&mut self, session: SessionId, device: usize) {
-        let is_it = |one: &Occupant| {
-            one.worker.is_none() && one.part == Part::Claim && one.session == session && one.device == device
-        };
-        if let Some(at) = self.occupants.iter().position(is_it) {
-            self.remove(at);
-        }
     }
 
     /// A worker is there for something else.

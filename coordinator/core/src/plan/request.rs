@@ -29,7 +29,7 @@ pub(super) struct Request<'state> {
     pub(super) model: usize,
     /// The classes its target runs on, by pace, the fastest first.
     paces: Vec<(u32, usize)>,
-    /// How many of its workers each node has.
+    /// How many of its workers each node has; of what is lent, those of this cycle alone.
     own: BTreeMap<usize, u32>,
 }
 
@@ -49,13 +49,23 @@ impl<'state> Request<'state> {
         let paces = classes.map(|(number, class)| (pace(class.run_micros(&session.model, target)), number));
         let mut paces: Vec<(u32, usize)> = paces.collect();
         paces.sort_unstable();
-        let mut own = BTreeMap::new();
-        for (_, worker) in cycle.state.workers_of(id).filter(|(_, worker)| worker.serves()) {
+        let mut request =
+            Self { id, session, policy: session.policy.policy(), is_fixed, model, paces, own: BTreeMap::new() };
+        // What is lent is not spread, so nobody asks where the others are; and a session may have thousands.
+        if is_fixed {
+            request.count_own(cycle);
+        }
+        request
+    }
+
+    /// Looks up how many of its workers each node has.
+    pub(super) fn count_own(&mut self, cycle: &Cycle) {
+        self.own.clear();
+        for (_, worker) in cycle.state.workers_of(self.id).filter(|(_, worker)| worker.serves()) {
             if let Some(slot) = cycle.places.number_of(worker.node) {
-                *own.entry(slot).or_default() += 1;
+                *self.own.entry(slot).or_default() += 1;
             }
         }
-        Self { id, session, policy: session.policy.policy(), is_fixed, model, paces, own }
     }
 
     /// One more worker of it stands on a node.

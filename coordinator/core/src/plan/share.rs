@@ -28,12 +28,18 @@ struct Standing {
 }
 
 /// Keeps what others leave for those that compete.
-pub(super) fn keep_left(cycle: &mut Cycle) {
-    fixed::keep_for(cycle, wants, false);
+pub(super) fn keep_left<'state>(cycle: &mut Cycle<'state>, requests: &mut Requests<'state>) {
+    for (id, session) in cycle.expected() {
+        let count = wants(cycle, id, session);
+        if count > 0 {
+            let request = requests.of(cycle, id, session);
+            fixed::keep(cycle, request, count);
+        }
+    }
 }
 
 /// Shares out what is spare.
-pub(super) fn share_out(cycle: &mut Cycle) {
+pub(super) fn share_out<'state>(cycle: &mut Cycle<'state>, requests: &mut Requests<'state>) {
     let state = cycle.state;
     let hungry = state.sessions.iter().filter(|(id, session)| competes(cycle, **id, session));
     let mut hungry: BTreeSet<Standing> = hungry.map(|(id, session)| standing(cycle, *id, session, 1)).collect();
@@ -45,7 +51,6 @@ pub(super) fn share_out(cycle: &mut Cycle) {
     // The needs of a mesh come in few sizes: what nobody has room for, and what nobody can be asked to make room for. Whoever
     // comes later has less of a right to the latter.
     let (mut full, mut unasked) = (Needs::default(), Needs::default());
-    let mut requests = Requests::default();
     while let Some(first) = hungry.pop_first() {
         let Some(session) = state.sessions.get(&first.session).filter(|_| !cycle.is_cut()) else { return };
         let id = first.session;
@@ -57,7 +62,7 @@ pub(super) fn share_out(cycle: &mut Cycle) {
             taken = take(cycle, request, &mut full);
         }
         if !taken && !unasked.cover(session) {
-            taken = exchange(cycle, id, session, &mut requests, &mut lent);
+            taken = exchange(cycle, id, session, requests, &mut lent);
             if !taken && needs::is_like_others(session, cycle.now) {
                 unasked.insert(session);
             }
@@ -79,7 +84,7 @@ pub(super) fn share_out(cycle: &mut Cycle) {
 
 /// The searches of this cycle: a session comes back for each worker, and what its search is made of stays the same.
 #[derive(Default)]
-struct Requests<'state>(BTreeMap<SessionId, Request<'state>>);
+pub(super) struct Requests<'state>(BTreeMap<SessionId, Request<'state>>);
 
 impl<'state> Requests<'state> {
     fn of(&mut self, cycle: &mut Cycle<'state>, id: SessionId, session: &'state Session) -> &mut Request<'state> {

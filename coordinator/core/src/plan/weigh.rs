@@ -29,6 +29,7 @@ pub(crate) fn weigh(
     let mut cycle = Cycle::new(state, now, &mut places, 0);
     let is_fixed = state.index().serving(id).saturating_sub(u32::from(without.is_some())) < session.spec.fixed;
     let mut request = Request::new(&mut cycle, id, session, is_fixed);
+    request.count_own(&cycle);
     if let Some((worker, slot)) = without.and_then(|worker| Some((worker, cycle.slot_of(worker)?))) {
         cycle.places.change(slot, |slot| slot.take(worker));
         request.gave_up(slot);
