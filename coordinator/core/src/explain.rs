@@ -77,7 +77,8 @@ pub enum Verdict {
 pub struct Score {
     /// Workers of the same session on the node: fewer is better, so that one loss never takes them all.
     pub same_session: u32,
-    /// How fast the model was measured to run on such devices, in microseconds; none where it was not.
+    /// How fast the model was measured to run on the device, or on those like it where it was not measured itself, in
+    /// microseconds. None where neither was: then it is taken to be as fast as the best of its kind, until it is tried.
     pub run_micros: Option<u64>,
     /// What the session's policy makes of it; larger is better.
     pub policy: i64,

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::capability::Profile;
 use crate::health::Phase;
 use crate::ids::{NodeId, SessionId, WorkerId};
 use crate::model::ModelRef;
@@ -43,7 +44,10 @@ pub(super) struct Slot {
     models: BTreeMap<usize, u32>,
     /// Models that came or went since the node was last put in its place.
     touched: Vec<usize>,
-    profiles: Vec<(usize, ModelRef, String, u64)>,
+    /// What was measured here, by device.
+    profiles: Vec<(usize, Profile)>,
+    /// Something here may have got more room since the node was last put in its place.
+    has_gained: bool,
 }
 
 /// One device of a node.
@@ -167,10 +171,11 @@ impl Places {
             }
         }
         for profile in &node.spec.capability.profiles {
-            if let Some(device) = slot.devices.iter().find(|device| device.name == profile.device) {
-                let (model, target, micros) = (profile.model.clone(), profile.target.clone(), profile.run_micros);
-                self.classes[device.class].measured(&model, &target, micros);
-                slot.profiles.push((device.class, model, target, micros));
+            let at = slot.devices.iter().position(|device| device.name == profile.device);
+            let is_new = |at: &usize| slot.run_micros(*at, &profile.model, &profile.target).is_none();
+            if let Some(at) = at.filter(is_new) {
+                self.classes[slot.devices[at].class].measured(profile);
+                slot.profiles.push((at, profile.clone()));
             }
         }
         self.capacity.add(&slot.capacity());
@@ -179,8 +184,9 @@ impl Places {
     }
 
     fn forget_speeds(&mut self, number: usize) {
-        for (class, model, target, micros) in &self.slots[number].profiles {
-            self.classes[*class].no_longer_measured(model, target, *micros);
+        let slot = &self.slots[number];
+        for (at, profile) in &slot.profiles {
+            self.classes[slot.devices[*at].class].no_longer_measured(profile);
         }
     }
 
@@ -269,10 +275,11 @@ impl Places {
 
     fn unlist(&mut self, number: usize) {
         let Self { slots, classes, .. } = self;
-        let Slot { devices, models, .. } = &mut slots[number];
-        for device in devices {
+        let Slot { devices, models, profiles, .. } = &mut slots[number];
+        for (at, device) in devices.iter_mut().enumerate() {
             if let Some(key) = device.key.take() {
                 classes[device.class].leave(&key, models.keys().copied());
+                of_device(profiles, at).for_each(|profile| classes[device.class].leave_measured(&key, profile));
             }
         }
     }
@@ -281,16 +288,15 @@ impl Places {
     /// only where models came or went.
     fn list(&mut self, number: usize) {
         let Self { slots, classes, .. } = self;
-        let slot = &mut slots[number];
-        let touched = core::mem::take(&mut slot.touched);
-        let node_load = load(&slot.room, &slot.offers);
-        for (at, device) in slot.devices.iter_mut().enumerate().filter(|(_, device)| device.is_usable) {
+        let Slot { node, devices, models, touched, profiles, room, offers, has_gained, .. } = &mut slots[number];
+        let (touched, has_gained) = (core::mem::take(touched), core::mem::take(has_gained));
+        let node_load = load(room, offers);
+        for (at, device) in devices.iter_mut().enumerate().filter(|(_, device)| device.is_usable) {
             let load = node_load.max(load(&device.room, &device.offers));
             let (heat, probation) = (device.heat, device.probation);
-            let key = Key { heat, probation, load, node: slot.node, device: at, slot: number };
+            let key = Key { heat, probation, load, node: *node, device: at, slot: number };
             let class = &mut classes[device.class];
-            let (gone, come): (Vec<usize>, Vec<usize>) =
-                touched.iter().partition(|model| !slot.models.contains_key(model));
+            let (gone, come): (Vec<usize>, Vec<usize>) = touched.iter().partition(|model| !models.contains_key(model));
             match device.key.replace(key) {
                 Some(known) if known == key => {
                     class.unload(&key, gone.into_iter());
@@ -298,14 +304,23 @@ impl Places {
                 }
                 known => {
                     if let Some(known) = known {
-                        class.leave(&known, slot.models.keys().copied().chain(gone));
+                        class.leave(&known, models.keys().copied().chain(gone));
+                        of_device(profiles, at).for_each(|profile| class.leave_measured(&known, profile));
                     }
-                    class.enter(key, slot.models.keys().copied());
+                    class.enter(key, models.keys().copied());
+                    of_device(profiles, at).for_each(|profile| class.enter_measured(key, profile));
                 }
             }
-            class.has_room(&slot.room, &device.room);
+            if has_gained {
+                class.has_room(room, &device.room, of_device(profiles, at));
+            }
         }
     }
+}
+
+/// What was measured on one device of a node.
+fn of_device(profiles: &[(usize, Profile)], at: usize) -> impl Iterator<Item = &Profile> {
+    profiles.iter().filter(move |(device, _)| *device == at).map(|(_, profile)| profile)
 }
 
 impl DeviceSlot {
@@ -329,7 +344,15 @@ impl Slot {
             models: BTreeMap::new(),
             touched: Vec::new(),
             profiles: Vec::new(),
+            has_gained: true,
         }
+    }
+
+    /// How long a task of a model was measured to take on a device, in microseconds.
+    pub(super) fn run_micros(&self, at: usize, model: &ModelRef, target: &str) -> Option<u64> {
+        let mut profiles = of_device(&self.profiles, at);
+        let own = profiles.find(|profile| profile.model == *model && profile.target == target);
+        own.map(|profile| profile.run_micros)
     }
 
     /// What it adds to the capacity of the mesh.
@@ -380,6 +403,7 @@ impl Slot {
 
     fn remove(&mut self, at: usize) -> Occupant {
         let occupant = self.occupants.remove(at);
+        self.has_gained |= occupant.part.is_taken_now();
         self.account(&occupant, Resources::add);
         if let Some(count) = self.models.get_mut(&occupant.model) {
             *count -= 1;

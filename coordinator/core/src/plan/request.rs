@@ -6,8 +6,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::capability::DeviceKind;
 use crate::ids::SessionId;
-use crate::plan::class::{Key, pace};
+use crate::model::ModelRef;
+use crate::plan::class::{Class, Key, Lot, pace};
 use crate::plan::cycle::{Cycle, Spot};
 use crate::plan::feasible::{self, Unfit};
 use crate::plan::places::{Part, Places, Slot};
@@ -27,8 +29,8 @@ pub(super) struct Request<'state> {
     /// Whether it is for a fixed worker, or for one of what is spare.
     pub(super) is_fixed: bool,
     pub(super) model: usize,
-    /// The classes its target runs on, by pace, the fastest first.
-    paces: Vec<(u32, usize)>,
+    /// The classes its target runs on, in lots by pace, the fastest first.
+    paces: Vec<(u32, usize, Lot)>,
     /// How many of its workers each node has; of what is lent, those of this cycle alone.
     own: BTreeMap<usize, u32>,
 }
@@ -45,10 +47,7 @@ impl<'state> Request<'state> {
     pub(super) fn new(cycle: &mut Cycle<'state>, id: SessionId, session: &'state Session, is_fixed: bool) -> Self {
         let model = cycle.places.model(&session.model);
         let target = session.spec.target.as_str();
-        let classes = cycle.places.classes().iter().enumerate().filter(|(_, class)| class.kind.suits(session));
-        let paces = classes.map(|(number, class)| (pace(class.run_micros(&session.model, target)), number));
-        let mut paces: Vec<(u32, usize)> = paces.collect();
-        paces.sort_unstable();
+        let paces = paces(cycle.places.classes(), session);
         let mut request =
             Self { id, session, policy: session.policy.policy(), is_fixed, model, paces, own: BTreeMap::new() };
         // What is lent is not spread, so nobody asks where the others are; and a session may have thousands.
@@ -88,7 +87,26 @@ impl<'state> Request<'state> {
 
     /// The classes its target runs on.
     pub(super) fn classes(&self) -> impl Iterator<Item = usize> {
-        self.paces.iter().map(|(_, class)| *class)
+        self.paces.iter().filter(|(_, _, lot)| *lot == Lot::Unmeasured).map(|(_, class, _)| *class)
+    }
+
+    /// Whether it is known that no place at all has room for one more of its workers, whoever asks.
+    pub(super) fn is_hopeless(&self, cycle: &Cycle) -> bool {
+        let Session { model, spec, reserved, .. } = self.session;
+        let classes = cycle.places.classes();
+        self.paces.iter().all(|(_, class, lot)| classes[*class].is_hopeless(*lot, model, &spec.target, reserved))
+    }
+
+    /// How fast a place is taken to be: what was measured on the device itself; else the mean of those like it; else, so that
+    /// it comes to be tried, the best of its kind.
+    pub(super) fn pace_at(&self, cycle: &Cycle, (number, at): Spot) -> u32 {
+        let slot = cycle.places.slot(number);
+        if let Some(micros) = slot.run_micros(at, &self.session.model, &self.session.spec.target) {
+            return pace(micros);
+        }
+        let class = slot.devices[at].class;
+        let unmeasured = self.paces.iter().find(|(_, known, lot)| (*known, *lot) == (class, Lot::Unmeasured));
+        unmeasured.map_or(u32::MAX, |(pace, _, _)| *pace)
     }
 
     /// Whether a node, if it were empty, could hold a worker of the session.
@@ -118,10 +136,10 @@ impl<'state> Request<'state> {
             let device = cycle.places.slot(slot).devices.iter().position(|known| known.name == *device)?;
             return self.fits_now(cycle, (slot, device)).is_ok().then_some((slot, device));
         }
-        // 1. The fastest class that has a place, on a node where no other worker of the session is.
+        // 1. The fastest that has a place, on a node where no other worker of the session is.
         let mut rest = self.paces.as_slice();
-        while let Some((pace, _)) = rest.first() {
-            let same = rest.partition_point(|(other, _)| other == pace);
+        while let Some((pace, _, _)) = rest.first() {
+            let same = rest.partition_point(|(other, _, _)| other == pace);
             if let Some(spot) = self.find_among(cycle, &rest[..same]) {
                 return Some(spot);
             }
@@ -131,11 +149,11 @@ impl<'state> Request<'state> {
         if self.is_fixed { self.find_beside_own(cycle) } else { None }
     }
 
-    /// The best place among classes of the same pace.
-    fn find_among(&self, cycle: &mut Cycle, classes: &[(u32, usize)]) -> Option<Spot> {
+    /// The best place among lots of the same pace.
+    fn find_among(&self, cycle: &mut Cycle, lots: &[(u32, usize, Lot)]) -> Option<Spot> {
         let mut best: Option<(i64, bool, Key)> = None;
-        for (_, class) in classes {
-            if let Some(found) = self.find_in(cycle, *class)
+        for (_, class, lot) in lots {
+            if let Some(found) = self.find_in(cycle, *class, *lot)
                 && best.is_none_or(|best| is_better(found, best))
             {
                 best = Some(found);
@@ -144,18 +162,31 @@ impl<'state> Request<'state> {
         best.map(|(_, _, key)| (key.slot, key.device))
     }
 
-    /// The best place of a class: by the policy's score, then with the model loaded, then in the order of the class.
-    fn find_in(&self, cycle: &mut Cycle, number: usize) -> Option<(i64, bool, Key)> {
+    /// The best place of a lot: by the policy's score, then with the model loaded, then in the order of the class.
+    fn find_in(&self, cycle: &mut Cycle, number: usize, lot: Lot) -> Option<(i64, bool, Key)> {
+        let Session { model, spec, reserved, .. } = self.session;
         let class = &cycle.places.classes()[number];
-        if class.is_hopeless(&self.session.reserved) {
+        if class.is_hopeless(lot, model, &spec.target, reserved) {
             return None;
         }
+        let is_measured = class.speeds(model, &spec.target).is_some();
+        let is_of_lot = |key: &Key| {
+            let own = || cycle.places.slot(key.slot).run_micros(key.device, model, &spec.target).map(pace);
+            match lot {
+                Lot::Measured(pace) => own() == Some(pace),
+                Lot::Unmeasured => !is_measured || own().is_none(),
+            }
+        };
         let loaded = class.loaded.get(&self.model).into_iter().flatten().map(|key| (true, key));
-        let all = class.places.iter().map(|key| (false, key));
-        let mut is_hopeless = true;
+        let all = class.places_of(lot, model, &spec.target).into_iter().flatten().map(|key| (false, key));
+        let (mut is_hopeless, mut are_all_hopeless) = (true, lot == Lot::Unmeasured);
         let mut best: Option<(i64, bool, Key)> = None;
         let mut candidates = 0;
         for (is_loaded, key) in loaded.chain(all) {
+            if !is_of_lot(key) {
+                are_all_hopeless &= !self.has_room(cycle, (key.slot, key.device));
+                continue;
+            }
             // The nodes that it has already come last, and are not looked at any closer here.
             if self.is_fixed && self.own.contains_key(&key.slot) {
                 is_hopeless = false;
@@ -180,24 +211,26 @@ impl<'state> Request<'state> {
                 }
             }
         }
-        if is_hopeless {
-            cycle.places.class_mut(number).note_hopeless(&self.session.reserved);
+        if is_hopeless && are_all_hopeless {
+            cycle.places.class_mut(number).note_all_hopeless(reserved);
+        } else if is_hopeless {
+            cycle.places.class_mut(number).note_hopeless(lot, model, &spec.target, reserved);
         }
         best
     }
 
     fn find_beside_own(&self, cycle: &Cycle) -> Option<Spot> {
-        let classes: BTreeMap<usize, u32> = self.paces.iter().map(|(pace, class)| (*class, *pace)).collect();
         let mut best = None;
         for (number, count) in &self.own {
             let slot = cycle.places.slot(*number);
             for (at, device) in slot.devices.iter().enumerate() {
-                let Some(pace) = classes.get(&device.class).filter(|_| self.fits_now(cycle, (*number, at)).is_ok())
-                else {
+                let runs = self.classes().any(|class| class == device.class);
+                if !runs || self.fits_now(cycle, (*number, at)).is_err() {
                     continue;
-                };
+                }
+                let pace = self.pace_at(cycle, (*number, at));
                 let score = self.score(cycle, (*number, at)).map_or(0, |score| -score);
-                let order = (*count, *pace, score, !slot.has_loaded(self.model), device.key(), (*number, at));
+                let order = (*count, pace, score, !slot.has_loaded(self.model), device.key(), (*number, at));
                 if best.as_ref().is_none_or(|best| order < *best) {
                     best = Some(order);
                 }
@@ -215,14 +248,20 @@ impl<'state> Request<'state> {
         self.policy.score(self.session, &Place { node, device, node_room: &slot.room, device_room: &at.room })
     }
 
+    /// Whether there is room for a worker of the session now, whoever counts on it.
+    fn has_room(&self, cycle: &Cycle, (number, at): Spot) -> bool {
+        let (slot, need) = (cycle.places.slot(number), &self.session.reserved);
+        need.fits_node(&slot.room) && need.fits_device(&slot.devices[at].room)
+    }
+
     /// Whether a worker of the session may start at a place now.
     fn fits_now(&self, cycle: &Cycle, (number, at): Spot) -> Result<(), Misfit> {
+        if !self.has_room(cycle, (number, at)) {
+            return Err(Misfit::Room);
+        }
         let slot = cycle.places.slot(number);
         let device = &slot.devices[at];
         let need = &self.session.reserved;
-        if !(need.fits_node(&slot.room) && need.fits_device(&device.room)) {
-            return Err(Misfit::Room);
-        }
         // What is free now may be claimed by somebody who waits for the rest of his room.
         if !(need.fits_node(&slot.later) && need.fits_device(&device.later)) {
             return Err(Misfit::Other(no_room(need, &slot.later, &device.later)));
@@ -287,6 +326,29 @@ fn beside(places: &Places, number: usize) -> impl Iterator<Item = (SessionId, us
 
 fn no_room(need: &Resources, node: &Resources, device: &Resources) -> Unfit {
     feasible::has_room(need, &node.at(device)).err().unwrap_or(Unfit::BoundElsewhere)
+}
+
+/// The lots of the classes that a target runs on, the fastest first. What was never measured is taken to be as fast as the
+/// best that was, of its kind where there is one: taken for slow, a new kind of device would never be tried while old ones
+/// have room. The first worker there is measured, and then it is what it is.
+fn paces(classes: &[Class], session: &Session) -> Vec<(u32, usize, Lot)> {
+    let (model, target) = (&session.model, session.spec.target.as_str());
+    let able = || classes.iter().enumerate().filter(|(_, class)| class.kind.suits(session));
+    let mut best: BTreeMap<DeviceKind, u32> = BTreeMap::new();
+    for (_, class) in able() {
+        if let Some(speeds) = class.speeds(model, target) {
+            let (kind, pace) = (class.kind.device(), pace(speeds.run_micros()));
+            best.entry(kind).and_modify(|best| *best = pace.min(*best)).or_insert(pace);
+        }
+    }
+    let best_of = |kind: DeviceKind| best.get(&kind).or_else(|| best.values().min()).copied().unwrap_or(u32::MAX);
+    let lots = able().flat_map(|(number, class)| {
+        let lots = class.lots(model, target);
+        lots.map(move |(pace, lot)| (pace.unwrap_or_else(|| best_of(class.kind.device())), number, lot))
+    });
+    let mut paces: Vec<(u32, usize, Lot)> = lots.collect();
+    paces.sort_unstable();
+    paces
 }
 
 /// A higher score, then a loaded model, then the order of the class.

@@ -106,15 +106,10 @@ fn competes(cycle: &Cycle, id: SessionId, session: &Session) -> bool {
 /// One worker more without anybody leaving; whether there was one.
 fn take<'state>(cycle: &mut Cycle<'state>, request: &mut Request<'state>, full: &mut Needs<'state>) -> bool {
     let taken = fixed::take_one(cycle, request);
-    if !taken && is_hopeless(cycle, request) {
+    if !taken && request.is_hopeless(cycle) {
         full.insert(request.session);
     }
     taken
-}
-
-/// Whether no place at all has room for one, whoever asks.
-fn is_hopeless(cycle: &Cycle, request: &Request) -> bool {
-    request.classes().all(|class| cycle.places.classes()[class].is_hopeless(&request.session.reserved))
 }
 
 /// How a session stands, or would with so many workers more or less.

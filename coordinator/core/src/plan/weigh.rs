@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::explain::{PlaceVerdict, Score, Verdict};
 use crate::ids::{SessionId, WorkerId};
-use crate::plan::class::{Key, pace};
+use crate::plan::class::{Key, Speeds};
 use crate::plan::cycle::{Cycle, Spot};
 use crate::plan::fixed;
 use crate::plan::places::Places;
@@ -59,7 +59,7 @@ fn verdict(cycle: &Cycle, request: &Request, spot: Spot) -> Option<(Order, Place
         (None, Some(key)) => {
             let score = score(cycle, request, spot, key);
             let same = if request.is_fixed { score.same_session } else { 0 };
-            (Ok((same, pace(score.run_micros), -score.policy, !score.warm, key)), Verdict::Scored(score))
+            (Ok((same, request.pace_at(cycle, spot), -score.policy, !score.warm, key)), Verdict::Scored(score))
         }
         (unfit, _) => (Err(spot), Verdict::Refused(unfit?)),
     };
@@ -70,9 +70,11 @@ fn verdict(cycle: &Cycle, request: &Request, spot: Spot) -> Option<(Order, Place
 fn score(cycle: &Cycle, request: &Request, spot: Spot, key: Key) -> Score {
     let slot = cycle.places.slot(spot.0);
     let class = &cycle.places.classes()[slot.devices[spot.1].class];
+    let Session { model, spec, .. } = request.session;
+    let own = slot.run_micros(spot.1, model, &spec.target);
     Score {
         same_session: request.own_on(spot.0),
-        run_micros: class.run_micros(&request.session.model, &request.session.spec.target),
+        run_micros: own.or_else(|| class.speeds(model, &spec.target).map(Speeds::run_micros)),
         policy: request.score(cycle, spot).unwrap_or(0),
         warm: slot.has_loaded(request.model),
         heat: key.heat,

@@ -101,16 +101,55 @@ fn a_newcomer_gets_its_share_from_those_who_have_more() {
     ");
 }
 
+/// A node of this hardware, on which the model was measured.
+fn measured(id: NodeId, cores: u64, hardware: &str, ms: u64) -> NodeSpec {
+    let mut spec = node(id, cores);
+    spec.capability.devices[0].hardware = hardware.into();
+    let (model, target, device) = (ModelRef { name: "cats".into(), version: 1 }, "tract".into(), "cpu".into());
+    spec.capability.profiles = vec![Profile { model, target, device, run_micros: ms * 1_000 }];
+    spec
+}
+
 #[test]
 fn the_measured_speed_of_a_model_comes_first() {
-    let mut mesh = Mesh::of(&[(A, 8)]);
-    let mut quick = node(B, 1);
-    quick.capability.devices[0].hardware = "quick".into();
-    let (model, target, device) = (ModelRef { name: "cats".into(), version: 1 }, "tract".into(), "cpu".into());
-    quick.capability.profiles = vec![Profile { model, target, device, run_micros: 5_000 }];
-    mesh.apply(Command::NodeJoin(quick));
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(measured(A, 8, "slow", 50)));
+    mesh.apply(Command::NodeJoin(measured(B, 1, "quick", 5)));
     mesh.session(1);
     assert_snapshot!(story(&mut mesh), @"session 1 starts on cpu of node 2");
+}
+
+#[test]
+fn a_device_is_as_fast_as_it_was_measured_itself_and_else_as_those_like_it() {
+    let mut mesh = Mesh::of(&[(B, 4)]);
+    mesh.apply(Command::NodeJoin(measured(A, 4, "board", 50)));
+    mesh.apply(Command::NodeJoin(measured(C, 4, "board", 5)));
+    mesh.session(3);
+    assert_snapshot!(story(&mut mesh), @"
+    session 1 starts on cpu of node 3
+    session 1 starts on cpu of node 2
+    session 1 starts on cpu of node 1
+    ");
+}
+
+#[test]
+fn what_was_never_measured_is_tried_as_if_it_were_as_fast_as_the_best_of_its_kind() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(measured(A, 8, "known", 50)));
+    let mut unknown = node(B, 4);
+    unknown.capability.devices[0].hardware = "unknown".into();
+    mesh.apply(Command::NodeJoin(unknown));
+    let other = mesh.session_of("dogs", 1);
+    mesh.place(other, A, "cpu");
+    mesh.session(1);
+    let tried = story(&mut mesh);
+    mesh.apply(Command::NodeJoin(measured(B, 4, "unknown", 80)));
+    mesh.session(1);
+    assert_snapshot!(tried + "\n== it is slow\n" + &story(&mut mesh), @"
+    session 2 starts on cpu of node 2
+    == it is slow
+    session 3 starts on cpu of node 1
+    ");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A plan that was just made, one change after another: each is one that may be made, for the right session, and nobody
 //! who comes before is passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use skein_core::capability::{Device, Profile};
+use skein_core::capability::{Capability, Device, DeviceKind, Profile};
 use skein_core::plan::{Change, Placement, Plan};
 use skein_core::policy::PolicyName;
 use skein_core::session::Session;
@@ -214,45 +214,63 @@ fn better(mesh: &Mesh, id: SessionId, session: &Session, chosen: (NodeId, &Devic
         *crowd.entry(worker.node).or_default() += 1;
     }
     let crowd = |node: NodeId| crowd.get(&node).copied().unwrap_or(0);
-    let others = mesh.places().filter(|(node, _)| *node != chosen.0);
+    let others = mesh.places().filter(|(node, device)| *node != chosen.0 || device.name != chosen.1.name);
     let others: Vec<_> = others.filter(|place| left::has_room_of_its_own(mesh, id, session, *place)).collect();
     if others.iter().any(|(node, _)| crowd(*node) < crowd(chosen.0)) {
         return Some("another node has fewer of its session");
     }
-    let mine = speeds(mesh, session, chosen.1);
-    let is_quicker = |(node, device): &(NodeId, &Device)| {
-        let theirs = speeds(mesh, session, device);
-        let slowest = theirs.iter().max().filter(|_| is_measured(mesh, session, *node, device));
-        let is_slower = slowest.is_some_and(|slowest| mine.iter().all(|speed| *speed > 2 * slowest));
-        crowd(*node) == crowd(chosen.0) && is_slower
+    let speed = |(node, device): (NodeId, &Device)| expected(mesh, session, node, device);
+    let mine = speed(chosen);
+    // Speeds within a quarter of each other may be the same to the planner.
+    let is_quicker = |place: &(NodeId, &Device)| {
+        let theirs = speed(*place);
+        crowd(place.0) == crowd(chosen.0)
+            && theirs.is_some_and(|theirs| mine.is_none_or(|mine| 4 * u128::from(mine) > 5 * u128::from(theirs) + 4))
     };
-    others.iter().any(is_quicker).then_some("another place was measured to be more than twice as fast")
+    others.iter().any(is_quicker).then_some("another place is known or taken to be faster")
 }
 
-/// All measurements of the session's model on devices of this hardware, wherever they are.
-fn speeds(mesh: &Mesh, session: &Session, like: &Device) -> Vec<u64> {
-    let nodes = mesh.state.nodes.values();
-    let alike = nodes.flat_map(|node| {
-        let capability = &node.spec.capability;
-        let is_alike = |profile: &&Profile| {
-            let device = capability.devices.iter().find(|device| device.name == profile.device);
-            let same = profile.model == session.model && profile.target == session.spec.target;
-            let alike = |device: &Device| (device.kind, &device.hardware) == (like.kind, &like.hardware);
-            same && device.is_some_and(|device| alike(device) && runs(session, node, device))
-        };
-        capability.profiles.iter().filter(is_alike).map(|profile| profile.run_micros)
-    });
-    alike.collect()
+/// How long a task of the session is expected to take at a place: as was measured there; else the mean of devices like it;
+/// else as on the best of its kind, or of all; none where the model was never measured.
+fn expected(mesh: &Mesh, session: &Session, node: NodeId, device: &Device) -> Option<u64> {
+    let capability = &mesh.state.nodes.get(&node)?.spec.capability;
+    let is_it = |profile: &&Profile| {
+        profile.model == session.model && profile.target == session.spec.target && profile.device == device.name
+    };
+    if let Some(own) = capability.profiles.iter().find(is_it) {
+        return Some(own.run_micros);
+    }
+    let mut of_classes: BTreeMap<Class, (u64, u64)> = BTreeMap::new();
+    for other in mesh.state.nodes.values() {
+        let capability = &other.spec.capability;
+        for measured in &capability.devices {
+            let mut of_device = capability.profiles.iter().filter(|profile| {
+                let is_of_it = profile.device == measured.name;
+                is_of_it && profile.model == session.model && profile.target == session.spec.target
+            });
+            if let Some(profile) = of_device.next().filter(|_| runs(session, other, measured)) {
+                let (sum, count) = of_classes.entry(class(capability, measured)).or_default();
+                *sum = sum.saturating_add(profile.run_micros);
+                *count += 1;
+            }
+        }
+    }
+    let mean = |(sum, count): &(u64, u64)| sum / count;
+    if let Some(own) = of_classes.get(&class(capability, device)) {
+        return Some(mean(own));
+    }
+    let of_kind = of_classes.iter().filter(|(class, _)| class.0 == device.kind).map(|(_, speeds)| mean(speeds)).min();
+    of_kind.or_else(|| of_classes.values().map(mean).min())
 }
 
-/// Whether the session's model was measured on this very device.
-fn is_measured(mesh: &Mesh, session: &Session, node: NodeId, device: &Device) -> bool {
-    let node = mesh.state.nodes.get(&node);
-    let mut profiles = node.into_iter().flat_map(|node| &node.spec.capability.profiles);
-    profiles.any(|profile| {
-        let same = profile.model == session.model && profile.target == session.spec.target;
-        same && profile.device == device.name
-    })
+/// Devices are alike when their kind, hardware and targets are the same, and they and their nodes have about the same size.
+type Class = (DeviceKind, String, BTreeSet<String>, [u32; 4]);
+
+fn class(capability: &Capability, device: &Device) -> Class {
+    let (node, own) = (&capability.offers, &device.offers);
+    let size = [node.cpu_millicores, node.memory_bytes, own.gpu_milli, own.gpu_memory_bytes];
+    let targets = capability.targets.iter().cloned().collect();
+    (device.kind, device.hardware.clone(), targets, size.map(|amount| u64::BITS - amount.leading_zeros()))
 }
 
 /// Whether nothing is left to plan for.
