@@ -3,11 +3,14 @@
 //! The supervisor looks at levels, not at edges: it is shown the whole plan again after each change, so that a missed
 //! event, a restart of the agent or a plan from before a partition all end in the same place.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
-use crate::ids::{NodeId, WorkerId};
+use crate::ids::{NodeId, SessionId, WorkerId};
+use crate::plan::feasible;
+use crate::resources::Resources;
+use crate::session::Hold;
 use crate::state::State;
 use crate::time::Millis;
 use crate::worker::{Duty, Worker, WorkerReport, WorkerStatus};
@@ -67,11 +70,19 @@ pub enum Action {
 pub struct Supervisor {
     node: NodeId,
     workers: BTreeMap<WorkerId, Local>,
+    /// What the node offers in all, and what each of its devices does.
+    offers: Resources,
+    devices: BTreeMap<String, Resources>,
 }
 
 #[derive(Debug)]
 struct Local {
     planned: bool,
+    session: SessionId,
+    device: String,
+    need: Resources,
+    /// What its session keeps to itself.
+    hold: Hold,
     /// Whether it has to leave. One that is kept warm goes on as it is: only gateways care.
     leaving: bool,
     finish: Finish,
@@ -107,7 +118,7 @@ enum Finish {
 impl Supervisor {
     /// An account without workers, for this node.
     pub fn new(node: NodeId) -> Self {
-        Self { node, workers: BTreeMap::new() }
+        Self { node, workers: BTreeMap::new(), offers: Resources::default(), devices: BTreeMap::new() }
     }
 
     /// The replicated state changed, or may have.
@@ -116,7 +127,15 @@ impl Supervisor {
             local.planned = false;
         }
         for (id, worker) in state.workers_on(self.node) {
-            self.workers.entry(id).or_insert_with(|| Local::new(now)).see(worker);
+            let hold = state.sessions.get(&worker.session).map(|session| &session.hold);
+            let local = self.workers.entry(id).or_insert_with(|| Local::new(now, worker, hold));
+            local.see(worker);
+        }
+        if let Some(node) = state.nodes.get(&self.node) {
+            let capability = &node.spec.capability;
+            self.offers = capability.offers.clone();
+            self.devices =
+                capability.devices.iter().map(|device| (device.name.clone(), device.offers.clone())).collect();
         }
     }
 
@@ -145,19 +164,51 @@ impl Supervisor {
     /// The next thing to do now; none when there is nothing to do before [`Self::wake_at`].
     pub fn next_action(&mut self, now: Millis) -> Option<Action> {
         self.workers.retain(|_, local| local.planned || local.has_process());
-        self.workers.iter_mut().find_map(|(id, local)| local.next_action(now, *id))
+        let waiting = self.waiting_for_room();
+        let may_act = |id: &WorkerId| !waiting.contains(id);
+        self.workers.iter_mut().find_map(|(id, local)| local.next_action(now, *id, may_act(id)))
     }
 
     /// When [`Self::next_action`] should be asked again though nothing happened.
     pub fn wake_at(&self) -> Option<Millis> {
-        self.workers.values().filter_map(Local::wake_at).min()
+        let waiting = self.waiting_for_room();
+        self.workers.iter().filter_map(|(id, local)| local.wake_at(!waiting.contains(id))).min()
+    }
+
+    /// Workers whose process must wait for the end of others: in the plan their room is free as soon as those leave it, and
+    /// on the node when they are gone.
+    fn waiting_for_room(&self) -> BTreeSet<WorkerId> {
+        if self.workers.values().all(|local| local.planned || !local.has_process()) {
+            return BTreeSet::new();
+        }
+        let without = self.workers.iter().filter(|(_, local)| matches!(local.phase, Phase::Waiting(_)));
+        without.filter(|(_, local)| !self.has_room_for(local)).map(|(id, _)| *id).collect()
+    }
+
+    fn has_room_for(&self, new: &Local) -> bool {
+        let (mut node, mut device) = (new.need.clone(), new.need.clone());
+        for running in self.workers.values().filter(|local| local.has_process()) {
+            node.add(&running.need);
+            if running.device == new.device {
+                device.add(&running.need);
+            }
+        }
+        let ending = self.workers.values().filter(|local| local.has_process() && !local.planned);
+        let beside = ending.map(|local| (local.session, &local.hold, local.device == new.device));
+        node.fits_node(&self.offers)
+            && self.devices.get(&new.device).is_some_and(|offers| device.fits_device(offers))
+            && feasible::company(new.session, &new.hold, beside).is_ok()
     }
 }
 
 impl Local {
-    fn new(now: Millis) -> Self {
+    fn new(now: Millis, worker: &Worker, hold: Option<&Hold>) -> Self {
         Self {
             planned: true,
+            session: worker.session,
+            device: worker.device.clone(),
+            need: worker.need.clone(),
+            hold: hold.cloned().unwrap_or_default(),
             leaving: false,
             finish: Finish::NotAsked,
             phase: Phase::Waiting(now),
@@ -173,6 +224,7 @@ impl Local {
         self.planned = true;
         self.leaving = matches!(worker.duty, Duty::Leaving { .. });
         self.known = worker.status;
+        self.need.clone_from(&worker.need);
         self.known_stake = worker.at_stake;
     }
 
@@ -202,14 +254,14 @@ impl Local {
         }
     }
 
-    fn next_action(&mut self, now: Millis, id: WorkerId) -> Option<Action> {
+    fn next_action(&mut self, now: Millis, id: WorkerId, has_room: bool) -> Option<Action> {
         match self.phase {
             Phase::Starting | Phase::Ready(_) if !self.planned => {
                 self.phase = Phase::Stopping;
                 return Some(Action::Stop(id));
             }
             // One that has to leave is not started for that.
-            Phase::Waiting(at) if at <= now && !self.leaving => {
+            Phase::Waiting(at) if at <= now && !self.leaving && has_room => {
                 self.phase = Phase::Starting;
                 return Some(Action::Start(id));
             }
@@ -259,9 +311,9 @@ impl Local {
         (is_over || has_doubled).then_some(stake)
     }
 
-    fn wake_at(&self) -> Option<Millis> {
+    fn wake_at(&self, has_room: bool) -> Option<Millis> {
         let start = match self.phase {
-            Phase::Waiting(at) if !self.leaving => Some(at),
+            Phase::Waiting(at) if !self.leaving && has_room => Some(at),
             _ => None,
         };
         let report = self.due_report().and(self.reported.as_ref()).map(|(_, at)| *at + REPORT_AGAIN_AFTER);

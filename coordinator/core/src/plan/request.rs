@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 
 use crate::capability::DeviceKind;
 use crate::ids::SessionId;
-use crate::model::ModelRef;
 use crate::plan::class::{Class, Key, Lot, pace};
 use crate::plan::cycle::{Cycle, Spot};
 use crate::plan::feasible::{self, Unfit};
@@ -46,7 +45,6 @@ enum Misfit {
 impl<'state> Request<'state> {
     pub(super) fn new(cycle: &mut Cycle<'state>, id: SessionId, session: &'state Session, is_fixed: bool) -> Self {
         let model = cycle.places.model(&session.model);
-        let target = session.spec.target.as_str();
         let paces = paces(cycle.places.classes(), session);
         let mut request =
             Self { id, session, policy: session.policy.policy(), is_fixed, model, paces, own: BTreeMap::new() };

@@ -2,11 +2,12 @@
 
 use skein_core::health::{Author, Ending};
 use skein_core::plan::{Change, Plan};
+use skein_core::session::{Hold, SessionSpec};
 use skein_core::supervise::{Action, RESTARTS_MAX, Supervisor, WorkerEvent};
 use skein_core::worker::{WorkerReport, WorkerStatus};
-use skein_core::{Command, Millis, WorkerId};
+use skein_core::{Command, Millis, SessionId, WorkerId};
 
-use crate::mesh::{A, B, Mesh};
+use crate::mesh::{A, B, Mesh, session};
 
 const W: WorkerId = WorkerId(1);
 
@@ -112,6 +113,40 @@ fn a_planned_worker_is_started_and_told_of_when_it_is_ready() {
     assert_eq!(agent.supervisor.wake_at(), None, "all is as it should be");
     agent.look();
     assert_eq!(agent.actions(), []);
+}
+
+#[test]
+fn a_process_waits_until_those_whose_room_it_gets_are_really_gone() {
+    let mut agent = Agent::with_a_ready_worker();
+    let next = WorkerId(2);
+    agent.mesh.apply(Command::SessionEnd(SessionId(1)));
+    agent.mesh.session(1);
+    agent.mesh.plan();
+    agent.look();
+    assert_eq!(agent.actions(), [Action::Stop(W)]);
+    assert_eq!(agent.supervisor.wake_at(), None, "the node has one core");
+    agent.crash();
+    assert_eq!(agent.actions(), [Action::Start(next)]);
+}
+
+#[test]
+fn a_process_waits_until_strangers_have_left_the_device_that_its_session_keeps() {
+    let mut agent = Agent { mesh: Mesh::of(&[(A, 2)]), supervisor: Supervisor::new(A), now: Millis(0) };
+    agent.mesh.session(1);
+    agent.mesh.plan();
+    agent.look();
+    assert_eq!(agent.actions(), [Action::Start(W)]);
+    agent.mesh.apply(Command::SessionEnd(SessionId(1)));
+    agent.mesh.open(SessionSpec { hold: Some(Hold::Device), ..session(1) });
+    agent.mesh.plan();
+    agent.look();
+    assert_eq!(
+        agent.actions(),
+        [Action::Stop(W)],
+        "there is room for both, and the device is to be shared with nobody"
+    );
+    agent.crash();
+    assert_eq!(agent.actions(), [Action::Start(WorkerId(2))]);
 }
 
 #[test]

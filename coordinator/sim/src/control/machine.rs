@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skein_core::capability::NodeSpec;
+use skein_core::capability::{Device, NodeSpec};
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
 use skein_core::testing::Bench;
-use skein_core::worker::{WorkerReport, WorkerStatus};
+use skein_core::worker::{Worker, WorkerReport, WorkerStatus};
 use skein_core::{Command, Millis, NodeId, SessionId, State, WorkerId};
 
+use super::check::mesh::Sum;
 use super::devices::Faults;
 use super::{BEAT, DIED, Happening, World, draw};
 use crate::chance::Chance;
@@ -47,6 +48,8 @@ pub(super) struct Machine {
 pub(super) struct Process {
     birth: u64,
     pub(super) is_ready: bool,
+    /// The worker as it was last planned.
+    last: Option<Worker>,
 }
 
 impl Machine {
@@ -99,6 +102,28 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The processes, those included that are being stopped, as they were last planned.
+    fn remember(&mut self) {
+        for (id, process) in &mut self.processes {
+            process.last = self.view.workers.get(id).or(process.last.as_ref()).cloned();
+        }
+    }
+
+    /// Whether all processes together take more than the node has, or those on a device more than that has.
+    fn is_over_capacity(&self, device: &str) -> bool {
+        let Some(node) = self.view.nodes.get(&self.id) else { return false };
+        let running = || self.processes.values().filter_map(|process| process.last.as_ref());
+        let capability = &node.spec.capability;
+        let is_over = |device: &Device| {
+            let on = running().filter(|worker| worker.device == device.name);
+            !Sum::of(on.map(|worker| &worker.need)).fits_device(&device.offers)
+        };
+        !Sum::of(running().map(|worker| &worker.need)).fits_node(&capability.offers)
+            || capability.devices.iter().filter(|known| known.name == device).any(is_over)
+    }
+}
+
 impl World {
     /// A node beats, states itself where the mesh knows it otherwise, and looks for news that it missed.
     pub(super) fn tick(&mut self, id: NodeId) {
@@ -122,6 +147,7 @@ impl World {
         self.drive_bench(id);
         for _ in 0..ACTIONS_MAX {
             let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.is_alive) else { return };
+            machine.remember();
             let Some(action) = machine.supervisor.next_action(self.now) else {
                 machine.wake = [machine.supervisor.wake_at(), machine.bench.wake_at()].into_iter().flatten().min();
                 let due = machine.wake.is_some_and(|wake| wake <= self.now);
@@ -143,9 +169,11 @@ impl World {
         let Some(machine) = self.machines.get_mut(&id) else { return };
         machine.births += 1;
         let birth = machine.births;
-        let before = machine.processes.insert(worker, Process { birth, is_ready: false });
         let planned = machine.view.workers.get(&worker).filter(|planned| planned.node == id);
         let session = planned.map(|planned| planned.session);
+        let before = machine.processes.insert(worker, Process { birth, is_ready: false, last: planned.cloned() });
+        let is_over = planned.is_some_and(|planned| machine.is_over_capacity(&planned.device));
+        self.chance.check(!is_over, || format!("node {id} starts worker {worker} while others still take its room"));
         self.chance.check(before.is_none(), || format!("node {id} starts worker {worker}, which runs"));
         self.chance.check(session.is_some(), || format!("node {id} starts worker {worker}, which is not planned"));
         self.chance.count("process_started");
