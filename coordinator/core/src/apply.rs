@@ -118,4 +118,5 @@ fn note_lacking(state: &mut State, at: Millis, id: crate::ids::SessionId) {
     if let Some(session) = state.sessions.get_mut(&id) {
         session.lacking_since = if serving >= session.spec.fixed { None } else { session.lacking_since.or(Some(at)) };
     }
+    state.release_surplus(id);
 }

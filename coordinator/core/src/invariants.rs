@@ -21,10 +21,11 @@ pub fn violations(state: &State) -> Vec<String> {
     nodes_hold(state, &mut found);
     sessions_are_not_overfull(state, &mut found);
     nothing_kept_is_shared(state, &mut found);
+    nobody_stands_where_a_place_is_kept(state, &mut found);
     events_are_numbered(state, &mut found);
     durable_tasks_are_accounted_for(state, &mut found);
     seats_are_agreed(state, &mut found);
-    if !state.index().agrees_with(&state.nodes, &state.workers) {
+    if !state.index().agrees_with(&state.nodes, &state.sessions, &state.workers) {
         found.push("the index says something else than the nodes and workers it follows from".into());
     }
     found
@@ -128,6 +129,22 @@ fn nothing_kept_is_shared(state: &State, found: &mut Vec<String>) {
             };
             if is_shared {
                 found.push(format!("worker {other_id} stands where worker {id} should be without others"));
+            }
+        }
+    }
+}
+
+/// Nobody stands where a session keeps a place of its own, and it keeps no more than it wants.
+fn nobody_stands_where_a_place_is_kept(state: &State, found: &mut Vec<String>) {
+    for (id, session) in state.sessions.iter().filter(|(_, session)| !session.kept.is_empty()) {
+        if session.kept.len() > session.target().saturating_sub(state.index().serving(*id)) as usize {
+            found.push(format!("session {id} keeps {:?}, which is more than it wants", session.kept));
+        }
+        for (node, device) in &session.kept {
+            let strangers = state.workers_on(*node).filter(|(_, worker)| worker.session != *id);
+            let mut close = strangers.filter(|(_, worker)| session.hold.keeps_node() || worker.device == *device);
+            if let Some((worker, _)) = close.next() {
+                found.push(format!("worker {worker} stands on '{device}' of node {node}, which session {id} keeps"));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,9 @@ pub struct Session {
     pub lacking_since: Option<Millis>,
     /// Nodes on which its workers failed of late.
     pub failures: BTreeMap<NodeId, Failure>,
+    /// Places that it keeps to itself though the worker there is gone: it has not found another for it yet. The oldest first.
+    #[serde(default)]
+    pub kept: Vec<(NodeId, String)>,
 }
 
 /// Why and when a session's workers last failed on a node.

@@ -20,6 +20,7 @@ use crate::worker::Worker;
 use index::Index;
 
 pub mod index;
+mod kept;
 mod stored;
 
 /// The most nodes that may join: ten times the largest mesh we plan for.

@@ -31,6 +31,7 @@ pub(super) fn join(state: &mut State, at: Millis, spec: &NodeSpec) -> Result<Vec
             // What was said of a device that is no longer there, says nothing of one that may come under its name.
             let capability = &known.spec.capability;
             known.devices.retain(|name, _| capability.device(name).is_some());
+            state.release_missing(spec);
             reason
         }
         None if count >= NODES_MAX => return Err(full("nodes", NODES_MAX)),

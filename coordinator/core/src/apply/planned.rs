@@ -129,6 +129,9 @@ fn start(state: &mut State, at: Millis, placement: &Placement) -> Result<Event, 
         duty: Duty::Serving,
         at_stake: Millis(0),
     };
+    for keeper in state.keepers_of(placement.session, placement.node, &placement.device) {
+        state.release_place(keeper, placement.node, &placement.device);
+    }
     state.last_worker = WorkerId(state.last_worker.0 + 1);
     state.insert_worker(state.last_worker, worker);
     note_lacking(state, at, placement.session);

@@ -62,12 +62,13 @@ fn session(state: &State, at: Millis, spec: &SessionSpec) -> Result<Session, Ref
         evicted: 0,
         lacking_since: None,
         failures: BTreeMap::new(),
+        kept: Vec::new(),
         spec: spec.clone(),
     })
 }
 
 pub(super) fn end(state: &mut State, at: Millis, id: SessionId) -> Result<Vec<Event>, Refusal> {
-    if state.sessions.remove(&id).is_none() {
+    if state.end_session(id).is_none() {
         // Whoever asks once more, because no answer came, has what it asked for.
         return if id <= state.last_session && id != SessionId(0) { Ok(vec![]) } else { Err(Refusal::NoSession(id)) };
     }
@@ -85,6 +86,7 @@ pub(super) fn want(state: &mut State, id: SessionId, workers: u32) -> Result<Vec
         return Ok(vec![]);
     }
     session.wanted = workers;
+    state.release_surplus(id);
     Ok(vec![Event::SessionWants { session: id, workers }])
 }
 

@@ -86,6 +86,10 @@ pub(super) fn remove_all(state: &mut State, at: Millis, which: Vec<WorkerId>, re
 
 pub(super) fn remove(state: &mut State, at: Millis, id: WorkerId, reason: &str) -> Option<Event> {
     let worker = state.take_worker(id)?;
+    // One that had to leave, or was given back, leaves its place to others.
+    if worker.serves() {
+        state.keep_place(&worker);
+    }
     note_lacking(state, at, worker.session);
     Some(Event::WorkerRemoved { worker: id, session: worker.session, reason: reason.into() })
 }

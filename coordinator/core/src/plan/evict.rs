@@ -263,7 +263,10 @@ fn fits_without(cycle: &Cycle, request: &Request, (number, at): Spot, victims: &
     if !(need.fits_node(&node_room) && need.fits_device(&device_room)) {
         return false;
     }
-    let stays = slot.occupants.iter().filter(|occupant| occupant.part.is_taken_later() && !goes(occupant.worker));
+    let stays = slot.occupants.iter().filter(|occupant| match occupant.part {
+        Part::Kept => request.is_closed_by(cycle, occupant.session),
+        part => part.is_taken_later() && !goes(occupant.worker),
+    });
     request.may_stand(cycle, (number, at)).is_ok()
         && request.company(cycle, at, stays.map(|occupant| (occupant.session, occupant.device))).is_ok()
 }

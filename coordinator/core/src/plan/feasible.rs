@@ -115,7 +115,10 @@ pub fn check<'state>(state: &'state State, now: Millis, placement: &Placement) -
     node_may_serve(session, node, now)?;
     device_may_serve(session, node, device)?;
     let others = state.workers_on(placement.node).filter_map(|(_, worker)| beside(state, worker, &device.name));
-    company(id, &session.hold, others)?;
+    let keepers =
+        state.keepers_on(placement.node).filter(|(keeper, kept_by, _)| is_closed(id, session, *keeper, kept_by));
+    let keepers = keepers.map(|(keeper, kept_by, kept)| (keeper, &kept_by.hold, *kept == device.name));
+    company(id, &session.hold, others.chain(keepers))?;
     has_room(&session.reserved, &state.room(node, device))?;
     Ok(session)
 }
@@ -194,6 +197,12 @@ pub(crate) type Beside<'state> = (SessionId, &'state Hold, bool);
 fn beside<'state>(state: &'state State, worker: &Worker, device: &str) -> Option<Beside<'state>> {
     let session = state.sessions.get(&worker.session)?;
     Some((worker.session, &session.hold, worker.device == device))
+}
+
+/// Whether a place that a session keeps without a worker there is closed to another one: to all but those that could have
+/// made the worker leave.
+pub(crate) fn is_closed(id: SessionId, session: &Session, keeper: SessionId, kept_by: &Session) -> bool {
+    id != keeper && !session.policy.policy().may_evict(session, kept_by)
 }
 
 /// Whether one more worker of a session may stand beside those that are there, as far as anybody keeps a place to himself.

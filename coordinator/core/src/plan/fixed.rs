@@ -209,10 +209,13 @@ fn would_fit(cycle: &Cycle, request: &Request, (number, at): Spot) -> bool {
         }
     }
     let need = &request.session.reserved;
+    // Others may go, and take nothing with them of what their sessions keep.
+    let kept = slot.occupants.iter().filter(|one| one.part == Part::Kept && request.is_closed_by(cycle, one.session));
+    let stay = own().chain(kept);
     request.could_stand_at(cycle, (number, at))
         && !cycle.promises.contains_key(&number)
         && need.fits_node(&node_room)
         && need.fits_device(&device_room)
         && request.may_stand(cycle, (number, at)).is_ok()
-        && request.company(cycle, at, own().map(|occupant| (occupant.session, occupant.device))).is_ok()
+        && request.company(cycle, at, stay.map(|occupant| (occupant.session, occupant.device))).is_ok()
 }

@@ -88,6 +88,8 @@ pub(super) enum Part {
     Leaving(Option<SessionId>),
     /// Free now and taken later.
     Claim,
+    /// Nobody is there, and the session keeps the place to itself.
+    Kept,
 }
 
 impl Part {
@@ -168,6 +170,13 @@ impl Places {
                 let part = Part::of(&worker.duty);
                 let (session, need) = (worker.session, worker.need.clone());
                 slot.enter(Occupant { worker: Some(id), session, device, need, part, model });
+            }
+        }
+        for (session, known, kept) in state.keepers_on(node.spec.id) {
+            let device = slot.devices.iter().position(|device| device.name == *kept);
+            if let Some(device) = device {
+                let (need, model) = (Resources::default(), self.model(&known.model));
+                slot.enter(Occupant { worker: None, session, device, need, part: Part::Kept, model });
             }
         }
         for profile in &node.spec.capability.profiles {
@@ -405,6 +414,9 @@ impl Slot {
         let occupant = self.occupants.remove(at);
         self.has_gained |= occupant.part.is_taken_now();
         self.account(&occupant, Resources::add);
+        if occupant.part == Part::Kept {
+            return occupant;
+        }
         if let Some(count) = self.models.get_mut(&occupant.model) {
             *count -= 1;
             if *count == 0 {
@@ -417,6 +429,10 @@ impl Slot {
 
     fn enter(&mut self, occupant: Occupant) {
         self.account(&occupant, Resources::subtract);
+        if occupant.part == Part::Kept {
+            self.occupants.push(occupant);
+            return;
+        }
         let count = self.models.entry(occupant.model).or_default();
         *count += 1;
         if *count == 1 {

@@ -300,8 +300,18 @@ impl<'state> Request<'state> {
 
     /// Whether a worker of the session may stand at a place beside those occupants that count.
     pub(super) fn may_join(&self, cycle: &Cycle, spot: Spot, counts: impl Fn(Part) -> bool) -> Result<(), Unfit> {
-        let others = beside(cycle.places, spot.0).filter(|(_, _, part)| counts(*part));
+        let counts = |session: SessionId, part: Part| match part {
+            Part::Kept => self.is_closed_by(cycle, session),
+            part => counts(part),
+        };
+        let others = beside(cycle.places, spot.0).filter(|(session, _, part)| counts(*session, *part));
         self.company(cycle, spot.1, others.map(|(session, device, _)| (session, device)))
+    }
+
+    /// Whether a place that a session keeps without a worker there is closed to this one.
+    pub(super) fn is_closed_by(&self, cycle: &Cycle, keeper: SessionId) -> bool {
+        let kept_by = cycle.state.sessions.get(&keeper);
+        kept_by.is_some_and(|kept_by| feasible::is_closed(self.id, self.session, keeper, kept_by))
     }
 
     /// Whether a worker of the session may stand on a device beside workers of these sessions on these devices.

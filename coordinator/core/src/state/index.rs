@@ -5,6 +5,7 @@ use alloc::string::String;
 
 use crate::ids::{NodeId, SessionId, WorkerId};
 use crate::resources::Resources;
+use crate::session::Session;
 use crate::state::Node;
 use crate::time::Millis;
 use crate::worker::{Duty, Worker};
@@ -18,6 +19,8 @@ pub struct Index {
     leaving: BTreeSet<(Millis, WorkerId)>,
     /// Nodes with something to note of a device.
     ailing: BTreeSet<NodeId>,
+    /// By node, the sessions that keep a device of it without a worker there.
+    kept: BTreeMap<NodeId, BTreeSet<(SessionId, String)>>,
     /// Counts every change of a node or of what stands on one.
     revision: u64,
 }
@@ -40,8 +43,15 @@ pub struct NodeUse {
 }
 
 impl Index {
-    pub(super) fn of(nodes: &BTreeMap<NodeId, Node>, workers: &BTreeMap<WorkerId, Worker>) -> Self {
+    pub(super) fn of(
+        nodes: &BTreeMap<NodeId, Node>,
+        sessions: &BTreeMap<SessionId, Session>,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) -> Self {
         let mut index = Self::default();
+        for (id, session) in sessions {
+            session.kept.iter().for_each(|place| index.keep(*id, place));
+        }
         for (id, node) in nodes {
             index.touch(*id, !node.devices.is_empty());
         }
@@ -87,8 +97,13 @@ impl Index {
     }
 
     /// Whether it says what these nodes and workers say.
-    pub(crate) fn agrees_with(&self, nodes: &BTreeMap<NodeId, Node>, workers: &BTreeMap<WorkerId, Worker>) -> bool {
-        let fresh = Self::of(nodes, workers);
+    pub(crate) fn agrees_with(
+        &self,
+        nodes: &BTreeMap<NodeId, Node>,
+        sessions: &BTreeMap<SessionId, Session>,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) -> bool {
+        let fresh = Self::of(nodes, sessions, workers);
         let same_sessions = self.sessions.len() == fresh.sessions.len()
             && self.sessions.iter().zip(&fresh.sessions).all(|((id, held), (other, fresh))| {
                 id == other && (&held.workers, held.serving, &held.warm) == (&fresh.workers, fresh.serving, &fresh.warm)
@@ -98,7 +113,8 @@ impl Index {
                 id == other
                     && (&held.workers, &held.used, &held.devices) == (&fresh.workers, &fresh.used, &fresh.devices)
             });
-        same_sessions && same_nodes && self.leaving == fresh.leaving && self.ailing == fresh.ailing
+        let same_lists = self.leaving == fresh.leaving && self.ailing == fresh.ailing && self.kept == fresh.kept;
+        same_sessions && same_nodes && same_lists
     }
 
     pub(super) fn enter(&mut self, id: WorkerId, worker: &Worker) {
@@ -141,6 +157,26 @@ impl Index {
                 held.devices.remove(&worker.device);
             }
         }
+    }
+
+    /// Sessions that keep a device of a node without a worker there.
+    pub(super) fn kept_on(&self, node: NodeId) -> impl Iterator<Item = &(SessionId, String)> {
+        self.kept.get(&node).into_iter().flatten()
+    }
+
+    pub(super) fn keep(&mut self, id: SessionId, (node, device): &(NodeId, String)) {
+        self.kept.entry(*node).or_default().insert((id, device.clone()));
+        self.changed(*node);
+    }
+
+    pub(super) fn release(&mut self, id: SessionId, (node, device): &(NodeId, String)) {
+        if let Some(kept) = self.kept.get_mut(node) {
+            kept.remove(&(id, device.clone()));
+            if kept.is_empty() {
+                self.kept.remove(node);
+            }
+        }
+        self.changed(*node);
     }
 
     pub(super) fn touch(&mut self, node: NodeId, is_ailing: bool) {

@@ -36,7 +36,7 @@ pub(super) struct Stored {
 
 impl From<Stored> for State {
     fn from(stored: Stored) -> Self {
-        let index = Index::of(&stored.nodes, &stored.workers);
+        let index = Index::of(&stored.nodes, &stored.sessions, &stored.workers);
         let Stored { mesh, policy, seats, nodes, models, sessions, workers, durable, .. } = stored;
         let Stored { last_session, last_worker, last_event, history, .. } = stored;
         Self {

@@ -48,6 +48,59 @@ fn an_exclusive_session_has_the_smallest_device_that_will_do_and_shares_it_with_
     ");
 }
 
+/// Two exclusive GPUs on two nodes or one, the first of which is taken by session 1, whose worker there fails.
+fn failed_on_its_own_gpu(nodes: &[NodeId]) -> (Mesh, String) {
+    let mut mesh = Mesh::founded();
+    for id in nodes {
+        mesh.apply(Command::NodeJoin(gpu_node(*id, &[gpu("gpu-0", 8)])));
+    }
+    mesh.open(SessionSpec { policy: Some(PolicyName::Exclusive), ..on_gpu(1, 300, 2) });
+    mesh.plan();
+    mesh.open(on_gpu(2, 300, 2));
+    mesh.failed(WorkerId(1), "it burns");
+    let story = story(&mut mesh);
+    (mesh, story)
+}
+
+#[test]
+fn a_device_of_ones_own_is_so_also_while_what_failed_there_is_replaced() {
+    let (mut mesh, first) = failed_on_its_own_gpu(&[A]);
+    mesh.wait(5_000);
+    let again = story(&mut mesh);
+    mesh.apply(Command::SessionEnd(SessionId(1)));
+    assert_snapshot!([first, again, story(&mut mesh)].join("\n==\n"), @"
+
+    ==
+    session 1 starts on gpu-0 of node 1
+    ==
+    session 2 starts on gpu-0 of node 1
+    session 2 starts on gpu-0 of node 1
+    ");
+}
+
+#[test]
+fn a_device_of_ones_own_is_given_back_when_there_is_another_in_its_place() {
+    let (_, story) = failed_on_its_own_gpu(&[A, B]);
+    assert_snapshot!(story, @"
+    session 1 starts on gpu-0 of node 2
+    --
+    session 2 starts on gpu-0 of node 1
+    session 2 starts on gpu-0 of node 1
+    ");
+}
+
+#[test]
+fn a_kept_device_is_open_to_whoever_could_have_taken_it_from_the_worker() {
+    let (mut mesh, _) = failed_on_its_own_gpu(&[A]);
+    mesh.open(SessionSpec { policy: Some(PolicyName::Preemptive), priority: 90, ..on_gpu(1, 300, 2) });
+    assert_snapshot!(story(&mut mesh), @"
+    session 3 starts on gpu-0 of node 1
+    --
+    session 2 starts on gpu-0 of node 1
+    session 2 starts on gpu-0 of node 1
+    ");
+}
+
 #[test]
 fn a_session_that_wants_a_node_to_itself_takes_an_empty_one_or_waits() {
     let mut mesh = Mesh::of(&[(A, 4), (B, 4)]);

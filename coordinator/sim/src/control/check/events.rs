@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use skein_core::plan::{Change, Plan};
+use skein_core::session::Hold;
 use skein_core::worker::{Duty, Why, Worker};
 use skein_core::{Command, Entry, Event, Millis, SessionId, State, WorkerId};
 
-use super::mesh::{has_no_time_left, leaves_for, may_serve};
+use super::mesh::{has_no_time_left, leaves_for, may_serve, target};
 
 /// What the state held before an entry.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(in crate::control) fn violations(before: &Before, state: &State, entry: &Ent
     told(before, state, events, &mut found);
     given_time(state, entry, events, &mut found);
     stopped(before, state, entry, &mut found);
+    keeps_its_place(before, state, entry, &mut found);
     evicted(before, state, entry, events, &mut found);
     if let Command::WorkerReport { node, worker, .. } = &entry.command {
         let own = before.workers.get(worker).is_some_and(|known| known.node == *node);
@@ -127,6 +129,29 @@ fn stopped(before: &Before, state: &State, entry: &Entry, found: &mut Vec<String
         }));
         if !is_done && !told_at_once {
             found.push(format!("worker {id} was ended, and was {:?}", worker.duty));
+        }
+    }
+}
+
+/// A session that keeps places to itself keeps one also when its worker there is gone, until it has another.
+fn keeps_its_place(before: &Before, state: &State, entry: &Entry, found: &mut Vec<String>) {
+    // A plan takes nothing from whoever serves: it has that leave, or give back its place, first.
+    if matches!(entry.command, Command::Plan(_)) {
+        return;
+    }
+    for (id, worker) in before.workers.iter().filter(|(id, _)| !state.workers.contains_key(id)) {
+        let Some(session) = state.sessions.get(&worker.session).filter(|session| session.hold != Hold::Nothing) else {
+            continue;
+        };
+        let own = || state.workers.values().filter(|other| other.session == worker.session);
+        let serving = own().filter(|other| other.duty == Duty::Serving).count();
+        let lacks = (target(session) as usize).saturating_sub(serving);
+        let is_back = own().any(|other| other.node == worker.node && other.device == worker.device);
+        let devices = state.nodes.get(&worker.node).map(|node| &node.spec.capability.devices);
+        let is_there = devices.is_some_and(|devices| devices.iter().any(|device| device.name == worker.device));
+        let is_kept = session.kept.contains(&(worker.node, worker.device.clone()));
+        if worker.duty == Duty::Serving && is_there && !is_back && !is_kept && session.kept.len() < lacks {
+            found.push(format!("worker {id} is gone, and session {} does not keep its place", worker.session));
         }
     }
 }

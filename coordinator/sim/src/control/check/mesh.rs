@@ -173,7 +173,7 @@ impl<'a> Mesh<'a> {
             let theirs = self.state.sessions.get(&other.session).map(|session| &session.hold);
             is_shared(id, &session.hold, other.session, theirs, other.device == device.name)
         };
-        if stays.iter().any(in_the_way) {
+        if stays.iter().any(in_the_way) || self.is_kept_from(id, session, place) {
             return false;
         }
         let mut taken = Sum::of(stays.iter().map(|worker| &worker.need));
@@ -182,6 +182,16 @@ impl<'a> Mesh<'a> {
         taken.add(&session.reserved);
         of_device.add(&session.reserved);
         taken.fits_node(&node.spec.capability.offers) && of_device.fits_device(&device.offers)
+    }
+
+    /// Whether a session keeps a place, where it has no worker now, from this one: all but those that may evict it.
+    fn is_kept_from(&self, id: SessionId, session: &Session, (node, device): (NodeId, &Device)) -> bool {
+        self.state.sessions.iter().filter(|(other, _)| **other != id).any(|(other, keeper)| {
+            let may_evict = session.policy == PolicyName::Preemptive && keeper.spec.priority < session.spec.priority;
+            let there = keeper.kept.iter().filter(|(kept, _)| *kept == node);
+            let mut there = there.map(|(_, kept)| kept == &device.name);
+            !may_evict && there.any(|same| is_shared(id, &session.hold, *other, Some(&keeper.hold), same))
+        })
     }
 
     /// Whether somebody is about to leave a node, so that its room may be meant for somebody.

@@ -7,9 +7,9 @@ use skein_core::health::{Ending, Phase};
 use skein_core::session::{Hold, Session};
 use skein_core::state::Node;
 use skein_core::worker::{Duty, Worker};
-use skein_core::{Millis, NodeId, State, WorkerId};
+use skein_core::{Millis, NodeId, SessionId, State, WorkerId};
 
-use super::mesh::{Mesh, Sum, is_shared, runs};
+use super::mesh::{Mesh, Sum, is_shared, runs, target};
 
 pub(in crate::control) fn violations(state: &State) -> Vec<String> {
     let mesh = Mesh::of(state, Millis(0));
@@ -30,6 +30,7 @@ pub(in crate::control) fn violations(state: &State) -> Vec<String> {
             found.push(format!("session {id} has {serving} of {most} workers"));
         }
         reserved(session, &mut found);
+        kept(&mesh, *id, session, &mut found);
     }
     let claims: Vec<u64> = state.sessions.values().filter_map(|session| session.spec.claim).collect();
     if claims.iter().collect::<BTreeSet<_>>().len() < claims.len() {
@@ -84,6 +85,22 @@ fn together(state: &State, (id, worker): (WorkerId, &Worker), rest: &[(WorkerId,
     for (other, their) in rest {
         if is_shared(worker.session, own, their.session, hold(their), worker.device == their.device) {
             found.push(format!("workers {id} and {other} share what one of them should have alone"));
+        }
+    }
+}
+
+/// What a session keeps after its worker there is gone is for as many as it lacks, and shared with nobody.
+fn kept(mesh: &Mesh, id: SessionId, session: &Session, found: &mut Vec<String>) {
+    if session.kept.len() > target(session).saturating_sub(mesh.serving(id)) as usize {
+        found.push(format!("session {id} keeps {:?}, and wants no more", session.kept));
+    }
+    for (node, device) in &session.kept {
+        let stands = |(_, worker): &&(WorkerId, &Worker)| {
+            let same = worker.device == *device;
+            worker.session != id && is_shared(id, &session.hold, worker.session, None, same)
+        };
+        if let Some((worker, _)) = mesh.on(*node).iter().find(stands) {
+            found.push(format!("worker {worker} stands on '{device}' of {node}, which session {id} keeps"));
         }
     }
 }
