@@ -22,7 +22,7 @@ const fn mutant(rule: &'static str, file: &'static str, from: &'static str, to: 
 }
 
 /// What is broken: text that stands in its file once.
-const MUTANTS: [Mutant; 14] = [
+const MUTANTS: [Mutant; 20] = [
     mutant(
         "a worker fits its node in every dimension",
         "resources.rs",
@@ -60,10 +60,46 @@ const MUTANTS: [Mutant; 14] = [
         "if place.device.kind == DeviceKind::Cpu {",
         "if false {",
     ),
-    mutant("the least work is lost", "plan/evict.rs", "at_stake: worker.at_stake,", "at_stake: Millis(0),"),
+    mutant(
+        "the least work is lost",
+        "plan/evict.rs",
+        "priority, at_stake, worker",
+        "priority, at_stake: Millis(0), worker",
+    ),
     mutant("shares are by weight", "plan/share.rs", "/ u64::from(session.spec.share.max(1))", "/ 1"),
     mutant("what is idle is given back", "plan.rs", "        reconcile::give_back(&mut cycle);\n", ""),
     mutant("who leaves goes when its time is over", "plan.rs", "        reconcile::end_leaving(&mut cycle);\n", ""),
+    mutant(
+        "a drain's newest deadline counts",
+        "apply/health.rs",
+        "Duty::Leaving { why: Why::Drained, .. } => {}",
+        "Duty::Leaving { until: earlier, why: Why::Drained } if *earlier <= until => return None,",
+    ),
+    mutant(
+        "who leaves for nothing is called back",
+        "plan/loaded.rs",
+        "Duty::Leaving { why, .. } => cycle.leaves_for_nothing(why) && ",
+        "Duty::Leaving { .. } => false && ",
+    ),
+    mutant(
+        "what others do not leave for a session is not kept for it",
+        "plan/fixed.rs",
+        "made_room_for(cycle, request, number).min(wanted)",
+        "wanted",
+    ),
+    mutant(
+        "a device is as fast as it was measured itself",
+        "plan/class.rs",
+        "measured.chain([(speeds.map(",
+        "measured.take(0).chain([(speeds.map(",
+    ),
+    mutant(
+        "a place of one's own is kept while a worker is replaced",
+        "apply/workers.rs",
+        "if worker.serves() {",
+        "if false {",
+    ),
+    mutant("a process starts when there is really room", "supervise.rs", "!self.has_room_for(local)", "false"),
     mutant(
         "a failed task goes elsewhere after its local tries",
         "dispatch/retry.rs",

@@ -5,6 +5,7 @@ use crate::ids::{SessionId, WorkerId};
 use crate::plan::cycle::Cycle;
 use crate::plan::places::{Occupant, Part};
 use crate::plan::request::Request;
+use crate::state::index::SessionUse;
 use crate::worker::Duty;
 
 /// One of them.
@@ -18,7 +19,7 @@ pub(super) struct Loaded {
 
 /// The one on the node with the fewest others of its session; before all, one that may still have work in hand.
 pub(super) fn find(cycle: &Cycle, request: &Request) -> Option<Loaded> {
-    let warm = cycle.state.index().session(request.id).into_iter().flat_map(|held| held.warm());
+    let warm = cycle.state.index().session(request.id).into_iter().flat_map(SessionUse::warm);
     let leavers = cycle.leavers(request.id).iter().copied();
     let able = leavers.chain(warm).filter_map(|worker| may_serve_again(cycle, request, worker));
     able.min_by_key(|loaded| {
