@@ -120,20 +120,27 @@ impl Planner {
         // 1. What changed since the last cycle?
         self.places.follow(state);
         let mut cycle = Cycle::new(state, now, &mut self.places, changes_max);
-        // 2. What is over, too much, or of the wrong size?
-        reconcile::end_leaving(&mut cycle);
-        reconcile::give_back(&mut cycle);
-        reconcile::shrink(&mut cycle);
-        // 3. What is promised: the fixed workers.
-        fixed::fill(&mut cycle);
-        // 4. Who needs more than he has: in what nobody lacks, nor waits for.
-        let mut requests = share::Requests::default();
-        share::keep_left(&mut cycle, &mut requests);
-        reconcile::grow(&mut cycle);
-        // 5. What is spare.
-        share::share_out(&mut cycle, &mut requests);
+        decide(&mut cycle, None);
         Plan { changes: cycle.into_changes() }
     }
+}
+
+/// The rest of a cycle; up to the turn of one session where one is named.
+fn decide(cycle: &mut Cycle, up_to: Option<SessionId>) {
+    // 2. What is over, too much, or of the wrong size?
+    reconcile::end_leaving(cycle);
+    reconcile::give_back(cycle);
+    reconcile::shrink(cycle);
+    // 3. What is promised: the fixed workers.
+    if fixed::fill(cycle, up_to).is_break() {
+        return;
+    }
+    // 4. Who needs more than he has: in what nobody lacks, nor waits for.
+    let mut requests = share::Requests::default();
+    share::keep_left(cycle, &mut requests);
+    reconcile::grow(cycle);
+    // 5. What is spare.
+    share::share_out(cycle, &mut requests, up_to);
 }
 
 /// What should change now, decided from nothing.

@@ -1,6 +1,7 @@
 //! The fixed workers that lack, session by session in the order of the mesh's policy.
 
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use crate::ids::SessionId;
 use crate::plan::cycle::{Cycle, Spot};
@@ -22,12 +23,16 @@ const NODES_PER_PROMISE: usize = 8;
 /// The turns of fixed workers come after those of all that is lent, whatever its priority.
 const AFTER_LENT: usize = 1 << u8::BITS;
 
-/// Gives each session its fixed workers.
-pub(super) fn fill(cycle: &mut Cycle) {
+/// Gives each session its fixed workers; it breaks off at the turn of one that is named.
+pub(super) fn fill(cycle: &mut Cycle, up_to: Option<SessionId>) -> ControlFlow<()> {
     let mut lent = lent(cycle);
     keep_left(cycle);
     let mut out_of_reach = Needs::default();
     for (id, session) in lacking(cycle) {
+        if up_to == Some(id) {
+            cycle.release(id);
+            return ControlFlow::Break(());
+        }
         if out_of_reach.cover(session) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
             continue;
         }
@@ -35,7 +40,7 @@ pub(super) fn fill(cycle: &mut Cycle) {
         let mut request = Request::new(cycle, id, session, true);
         while cycle.serving(id) < session.spec.fixed {
             if cycle.is_cut() {
-                return;
+                return ControlFlow::Continue(());
             }
             if take_one(cycle, &mut request) {
                 continue;
@@ -51,6 +56,7 @@ pub(super) fn fill(cycle: &mut Cycle) {
             break;
         }
     }
+    ControlFlow::Continue(())
 }
 
 /// Room that others leave for a session is kept for it until it has its turn, as much as it lacks.

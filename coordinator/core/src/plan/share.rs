@@ -38,8 +38,8 @@ pub(super) fn keep_left<'state>(cycle: &mut Cycle<'state>, requests: &mut Reques
     }
 }
 
-/// Shares out what is spare.
-pub(super) fn share_out<'state>(cycle: &mut Cycle<'state>, requests: &mut Requests<'state>) {
+/// Shares out what is spare; up to the turn of one session where one is named.
+pub(super) fn share_out<'state>(cycle: &mut Cycle<'state>, requests: &mut Requests<'state>, up_to: Option<SessionId>) {
     let state = cycle.state;
     let hungry = state.sessions.iter().filter(|(id, session)| competes(cycle, **id, session));
     let mut hungry: BTreeSet<Standing> = hungry.map(|(id, session)| standing(cycle, *id, session, 1)).collect();
@@ -55,6 +55,9 @@ pub(super) fn share_out<'state>(cycle: &mut Cycle<'state>, requests: &mut Reques
         let Some(session) = state.sessions.get(&first.session).filter(|_| !cycle.is_cut()) else { return };
         let id = first.session;
         cycle.release(id);
+        if up_to == Some(id) {
+            return;
+        }
         let before = standing(cycle, id, session, 0);
         let mut taken = false;
         if !full.cover(session) || cycle.may_get_back(id) {

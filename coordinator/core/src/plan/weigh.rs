@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::explain::{PlaceVerdict, Score, Verdict};
 use crate::ids::{SessionId, WorkerId};
+use crate::plan;
 use crate::plan::class::{Key, Speeds};
 use crate::plan::cycle::{Cycle, Spot};
 use crate::plan::fixed;
@@ -12,11 +13,13 @@ use crate::plan::request::Request;
 use crate::session::Session;
 use crate::state::State;
 use crate::time::Millis;
+use crate::worker::Worker;
 
 /// What comes first in a list of places: as the planner would take them; what is refused last.
 type Order = Result<(u32, u32, i64, bool, Key), Spot>;
 
-/// Every place for one more worker of a session, the best first. A worker that is named is weighed as if it were not there.
+/// Every place for one more worker of a session when its turn comes, the best first: with what is kept for others, and what
+/// those before it take. A worker that is named is weighed as if it were not there.
 pub(crate) fn weigh(
     state: &State,
     now: Millis,
@@ -26,13 +29,17 @@ pub(crate) fn weigh(
 ) -> Vec<PlaceVerdict> {
     let mut places = Places::default();
     places.follow(state);
-    let mut cycle = Cycle::new(state, now, &mut places, 0);
-    let is_fixed = state.index().serving(id).saturating_sub(u32::from(without.is_some())) < session.spec.fixed;
+    let mut cycle = Cycle::new(state, now, &mut places, usize::MAX);
+    plan::decide(&mut cycle, Some(id));
+    let served = without.is_some_and(|worker| state.workers.get(&worker).is_some_and(Worker::serves));
+    let is_fixed = cycle.serving(id).saturating_sub(u32::from(served)) < session.spec.fixed;
     let mut request = Request::new(&mut cycle, id, session, is_fixed);
     request.count_own(&cycle);
     if let Some((worker, slot)) = without.and_then(|worker| Some((worker, cycle.slot_of(worker)?))) {
         cycle.places.change(slot, |slot| slot.take(worker));
-        request.gave_up(slot);
+        if served {
+            request.gave_up(slot);
+        }
     }
     let slots = cycle.places.slots().iter().enumerate();
     let spots = slots.flat_map(|(number, slot)| (0..slot.devices.len()).map(move |at| (number, at)));

@@ -2,7 +2,8 @@
 
 use skein_core::capability::DeviceKind;
 use skein_core::explain::{self, Verdict};
-use skein_core::plan::{Plan, wake_at};
+use skein_core::plan::feasible::Unfit;
+use skein_core::plan::{Plan, STARVES_AFTER, wake_at};
 use skein_core::session::{Failure, STEADY_AFTER, SessionSpec};
 use skein_core::{Command, Millis, NodeId, Resources, SessionId, WorkerId, plan};
 
@@ -195,4 +196,31 @@ fn who_waits_is_told_why_of_every_place() {
         "node-4, device 'cpu': it needs 1000m cpu, 0m cpu are left",
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn an_explanation_says_what_is_kept_for_those_who_have_waited_long() {
+    let mut mesh = Mesh::of(&[(A, 4)]);
+    mesh.session(2);
+    mesh.plan();
+    let large = mesh.open(SessionSpec { need: cores(3), ..session(1) });
+    mesh.wait(STARVES_AFTER.0);
+    let small = mesh.session(1);
+    assert_eq!(mesh.plan(), []);
+    let told = explain::session(&mesh.state, mesh.now, small).unwrap();
+    assert_eq!(told.places[0].verdict, Verdict::Refused(Unfit::PromisedTo(large)));
+}
+
+#[test]
+fn a_worker_that_was_given_back_is_not_counted_as_one_of_its_session() {
+    let mut mesh = Mesh::of(&[(A, 4)]);
+    let id = mesh.open(SessionSpec { share: 1, max: 3, ..session(2) });
+    mesh.apply(Command::SessionWant { session: id, workers: 3 });
+    mesh.plan();
+    mesh.apply(Command::SessionWant { session: id, workers: 0 });
+    mesh.plan();
+    let warm = mesh.state.index().session(id).unwrap().warm().next().unwrap();
+    let told = explain::worker(&mesh.state, mesh.now, warm).unwrap();
+    let Verdict::Scored(score) = &told.places[0].verdict else { panic!("{:?}", told.places) };
+    assert_eq!(score.same_session, 2);
 }
