@@ -2,7 +2,7 @@
 
 /// What three hundred seeds must have met, all worlds together. A kind of fault that no longer happens is a test that no longer
 /// tests.
-pub const EXPECTED: [&str; 217] = [
+pub const EXPECTED: [&str; 218] = [
     "adaptive_fell",
     "adaptive_played",
     "adaptive_rose",
@@ -122,6 +122,7 @@ pub const EXPECTED: [&str; 217] = [
     "plan_preempt",
     "plan_random",
     "plan_reclaim",
+    "plan_recall",
     "plan_resize",
     "plan_return",
     "plan_revive",
