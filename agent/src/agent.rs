@@ -24,6 +24,7 @@ use crate::gateway::Gateway;
 use crate::gossip::{Gossip, GossipConfig, GossipError};
 use crate::identity::{Identity, IdentityError};
 use crate::inventory;
+use crate::island::Islands;
 use crate::link::{Endpoint, LinkError, Pool, Timing};
 use crate::runtime::{Inputs, Parts, Runtime};
 use crate::seat::LinkTransport;
@@ -143,9 +144,19 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let (worker_events, workers) = mpsc::unbounded_channel();
     let (beat, beats) = mpsc::channel(NEWS_MAX);
     let host = Host::new(worker_events);
-    let gateway = Gateway::new(node, host.clone(), pool.clone());
+    let islands = Islands::open(node, &config.state_dir, config.patience().down_after_max);
+    let gateway = Gateway::new(node, host.clone(), pool.clone(), islands.clone());
     let trial = Arc::new(Semaphore::new(1));
-    let api = Api { node, seat: seat.clone(), pool: pool.clone(), gateway: gateway.clone(), contacts, blobs, trial };
+    let api = Api {
+        node,
+        seat: seat.clone(),
+        pool: pool.clone(),
+        gateway: gateway.clone(),
+        contacts,
+        blobs,
+        islands,
+        trial,
+    };
     let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?);
     let sweeping = tokio::spawn(files.clone().sweep());
     let durable = Durable::new(api.clone(), gateway.clone(), files);

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skein_core::dispatch::events::TaskEvent;
+use skein_core::worker::Worker;
 use skein_core::{NodeId, SessionId, State, WorkerId};
 
+use crate::island::Islands;
 use crate::link::Pool;
 use crate::worker::host::Host;
 use session::Given;
@@ -40,6 +42,7 @@ struct Inner {
     node: NodeId,
     host: Host,
     pool: Pool,
+    islands: Islands,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     payload_bytes: Arc<AtomicUsize>,
 }
@@ -59,9 +62,9 @@ impl Drop for Held {
 
 impl Gateway {
     /// A gateway without sessions.
-    pub fn new(node: NodeId, host: Host, pool: Pool) -> Self {
-        let inner =
-            Inner { node, host, pool, sessions: Mutex::default(), payload_bytes: Arc::new(AtomicUsize::new(0)) };
+    pub fn new(node: NodeId, host: Host, pool: Pool, islands: Islands) -> Self {
+        let payload_bytes = Arc::new(AtomicUsize::new(0));
+        let inner = Inner { node, host, pool, islands, sessions: Mutex::default(), payload_bytes };
         Self { inner: Arc::new(inner) }
     }
 
@@ -76,8 +79,16 @@ impl Gateway {
             open
         });
         for (id, session) in sessions.iter() {
+            if self.stopped_words(*id, state).is_some() {
+                session.close_clients();
+            }
             self.supply(*id, session, state);
         }
+    }
+
+    /// Why clients of a session are not served here now, where they are not: the node is cut off for longer than it may go on.
+    fn stopped_words(&self, id: SessionId, state: &State) -> Option<String> {
+        self.inner.islands.stopped_words(id, state.sessions.get(&id)?.spec.offline)
     }
 
     /// The session's place at this gateway, made when its first client comes.
@@ -107,11 +118,14 @@ impl Gateway {
     }
 
     fn supply(&self, id: SessionId, session: &Arc<Session>, state: &State) {
+        // On an island nobody can commit that a worker has become ready. Whether one of this node's is, its host knows.
+        let is_cut = self.inner.islands.is_cut();
+        let takes_tasks =
+            |worker: &Worker| worker.takes_tasks() || (is_cut && worker.node == self.inner.node && worker.serves());
         // One that takes no more may still have attempts of this gateway: the way to it stays open until it is gone.
-        let given = state
-            .workers_of(id)
-            .filter(|(id, worker)| worker.takes_tasks() || (!worker.serves() && session.holds(*id)));
-        let given = given.map(|(id, worker)| (id, Given { node: worker.node, takes_tasks: worker.takes_tasks() }));
+        let given =
+            state.workers_of(id).filter(|(id, worker)| takes_tasks(worker) || (!worker.serves() && session.holds(*id)));
+        let given = given.map(|(id, worker)| (id, Given { node: worker.node, takes_tasks: takes_tasks(worker) }));
         let given: HashMap<WorkerId, Given> = given.collect();
         session.on_plan(&given, |worker, node| attach::keep(self, session, worker, node));
     }

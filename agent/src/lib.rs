@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod gossip;
 pub mod identity;
 pub mod inventory;
+pub mod island;
 pub mod link;
 pub mod runtime;
 pub mod seat;

@@ -153,6 +153,8 @@ impl Runtime {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(tell::LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A node that was cut off when it last ran may have to leave some of its plan alone.
+        self.look_at_island();
         // The first look is due before anything happened: there may be a plan from before a restart.
         let mut state_changed = true;
         loop {
@@ -177,7 +179,7 @@ impl Runtime {
                 Some(settled) = self.settled.recv() => self.on_settled(settled),
                 Some(tested) = self.tested.recv() => self.on_tested(tested),
                 _ = beat.tick() => self.teller.tell(Word::Here),
-                _ = look.tick() => self.look(),
+                _ = look.tick() => state_changed |= self.look(),
                 () = sleep_until(wake) => {}
             }
         }
@@ -292,6 +294,9 @@ impl Runtime {
     fn on_beat(&mut self, Beat { node, word }: Beat) {
         let now = self.now();
         self.gone.remove(&node);
+        if word == Word::Led && self.api.seat.read(|state| state.nodes.contains_key(&node)) {
+            self.api.islands.contact();
+        }
         if let Some(lead) = &mut self.lead {
             lead.told(now, node, word);
         }

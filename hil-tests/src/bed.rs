@@ -198,6 +198,24 @@ impl Bed {
         command
     }
 
+    /// A command that talks to an agent from the agent's own host: the two lose the network together.
+    pub fn command_beside(&self, number: usize, arguments: &[&str]) -> Command {
+        let mut command = self.on_host(host(number));
+        command.args(["--address", &self.agents[number].address.to_string()]).args(arguments);
+        command
+    }
+
+    /// What such a command prints, or its error text.
+    pub fn try_cli_beside(&self, number: usize, arguments: &[&str]) -> Result<String, String> {
+        said(&output(&mut self.command_beside(number, arguments)))
+    }
+
+    /// The JSON that such a command prints; null where it fails.
+    pub fn json_beside(&self, number: usize, arguments: &[&str]) -> serde_json::Value {
+        let text = self.try_cli_beside(number, &[arguments, &["--json"]].concat()).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
     /// The binary, to run on a host; on loopback that is this machine.
     fn on_host(&self, host: usize) -> Command {
         clean(self.lan.as_ref().map_or_else(|| Command::new(binary()), |lan| lan.on(host, &binary())))

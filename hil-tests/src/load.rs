@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -27,6 +27,20 @@ pub enum Kind {
     RealTime,
     /// An end for each that was accepted, whatever happens; in no order.
     Durable,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::RealTime => "real-time",
+            Self::Durable => "durable",
+        }
+    }
+
+    fn command(self, session: &str) -> Vec<&str> {
+        let command = ["run", session, "-", "--json"];
+        command.into_iter().chain((self == Self::Durable).then_some("--durable")).collect()
+    }
 }
 
 /// A running stream.
@@ -54,14 +68,20 @@ struct Book {
 impl Load {
     /// Starts a stream of these pictures to a session, at the first of these agents.
     pub fn start(bed: &Bed, kind: Kind, session: &str, agents: &[usize], pictures: Colours) -> Self {
-        let (name, durable): (_, &[&str]) = match kind {
-            Kind::RealTime => ("real-time", &[]),
-            Kind::Durable => ("durable", &["--durable"]),
-        };
+        Self::of(bed, kind, bed.command_at_any_of(agents, &kind.command(session)), pictures)
+    }
+
+    /// The same from the host of an agent, through that agent.
+    pub fn start_beside(bed: &Bed, session: &str, agent: usize, pictures: Colours) -> Self {
+        let kind = Kind::RealTime;
+        Self::of(bed, kind, bed.command_beside(agent, &kind.command(session)), pictures)
+    }
+
+    fn of(bed: &Bed, kind: Kind, mut command: Command, pictures: Colours) -> Self {
+        let name = kind.name();
         let tasks = bed.path(name);
         std::fs::create_dir_all(&tasks).expect("a directory of the bed's own can be made");
         let errors = bed.path(&format!("{name}.log"));
-        let mut command = bed.command_at_any_of(agents, &[&["run", session, "-", "--json"], durable].concat());
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -58,6 +58,11 @@ impl Trial {
 
     /// A bed whose agents are started: waits until it is whole, and opens a session with two workers.
     pub fn over(name: &str, bed: Bed) -> Self {
+        Self::with_session(name, bed, &[])
+    }
+
+    /// The same with more asked of the session.
+    pub fn with_session(name: &str, bed: Bed, asked: &[&str]) -> Self {
         bed.wait_until_whole();
         let model = bed.path("colours.onnx");
         std::fs::copy(material::test_model("colour-nchw.onnx"), &model).expect("the model can be copied");
@@ -65,7 +70,7 @@ impl Trial {
         std::fs::write(bed.path("colours.txt"), "red\ngreen\nblue\n").expect("its labels can be written");
         bed.cli(&["model", "add", text(&model), "--name", "colours"]);
         let size = ["--fixed", "2", "--cpu", "500", "--memory", "128", "-q"];
-        let session = bed.cli(&[&["session", "create", "--model", "colours"], &size[..]].concat());
+        let session = bed.cli(&[&["session", "create", "--model", "colours"], &size[..], asked].concat());
         let session = session.trim().to_owned();
         probe::wait_for_workers(&bed, &session, 2);
         let policy = bed.cli(&["policy", "-q"]).trim().to_owned();
@@ -96,11 +101,22 @@ impl Trial {
         self.work(gateways, pixels);
     }
 
+    /// Lets tasks in real time flow from the host of an agent, through that agent, and writes through all.
+    pub fn work_beside(&mut self, agent: usize) {
+        let load = Load::start_beside(&self.bed, &self.session, agent, material::photographs());
+        self.go_to_work(load, None);
+    }
+
     fn work(&mut self, gateways: &[usize], pictures: Colours) {
-        let begin = Instant::now();
         let load = |kind, pictures| Load::start(&self.bed, kind, &self.session, gateways, pictures);
-        self.durable = Some(load(Kind::Durable, pictures.clone()));
-        self.load = Some(load(Kind::RealTime, pictures));
+        let durable = load(Kind::Durable, pictures.clone());
+        let load = load(Kind::RealTime, pictures);
+        self.go_to_work(load, Some(durable));
+    }
+
+    fn go_to_work(&mut self, load: Load, durable: Option<Load>) {
+        let begin = Instant::now();
+        (self.load, self.durable) = (Some(load), durable);
         self.writers = Some(Writers::start(&self.bed));
         self.wait_until_tasks_flow();
         self.wait_until_durable_tasks_end();
@@ -119,9 +135,9 @@ impl Trial {
         self.wait("tasks flow", || load.results() >= enough);
     }
 
-    /// Waits until more durable tasks have their ends at the client than were under way.
+    /// Waits until more durable tasks, where there are any, have their ends at the client than were under way.
     pub fn wait_until_durable_tasks_end(&self) {
-        let durable = self.durable.as_ref().expect("the work has begun");
+        let Some(durable) = &self.durable else { return };
         let enough = durable.results() + RESULTS_OF_A_FLOW;
         self.wait("durable tasks end", || durable.results() >= enough);
     }
@@ -161,7 +177,7 @@ impl Trial {
     /// differ.
     #[expect(clippy::print_stdout, reason = "`cargo xtask hil --json` reads what a test measured from there")]
     pub fn end(mut self) {
-        let durable = self.durable.take().expect("the work has begun").end();
+        let durable = self.durable.take().map(Load::end);
         let account = self.load.take().expect("the work has begun").end();
         let mut writes = self.writers.take().expect("the work has begun").end();
         let unknown = writes.iter().filter(|write| write.told == Told::Unknown).count();
@@ -169,7 +185,8 @@ impl Trial {
         writes.push(self.read_at_rest());
         let written = history::check(&self.start, &writes);
         let agreed = self.check_that_replicas_agree();
-        let forgotten = self.check_that_streams_are_forgotten(durable);
+        let forgotten = durable.map_or(Ok(()), |durable| self.check_that_streams_are_forgotten(durable));
+        let durable = durable.unwrap_or_default();
         let ok = account.balances() && durable.balances() && written.is_ok() && agreed.is_ok() && forgotten.is_ok();
         let gap = self.gap.as_secs_f64() * 1e3;
         let row = json!({

@@ -16,6 +16,8 @@ use skein_core::worker::{Duty, WorkerStatus};
 use skein_core::{MeshId, Millis, NodeId, Resources, SessionId, StreamId, WorkerId};
 use skein_targets::TensorSpec;
 
+use crate::island::{IslandStatus, SessionIsland};
+
 pub(super) mod coordinator;
 
 /// A model that was taken in.
@@ -44,6 +46,8 @@ pub struct MeshStatus {
     pub term: u64,
     /// The policy that orders its sessions.
     pub policy: PolicyName,
+    /// How long the one who was asked has been cut off from the mesh, where it is: what follows is as it was then.
+    pub island: Option<IslandStatus>,
     /// Every node that joined.
     pub nodes: Vec<NodeStatus>,
 }
@@ -156,6 +160,8 @@ pub struct SessionStatus {
     pub retry: Retry,
     /// How long a worker of it that has to leave may go on.
     pub grace: Millis,
+    /// How long a node that has lost the mesh goes on with it; `u64::MAX` is for ever.
+    pub offline: Millis,
     /// What one worker needs at the least.
     pub need: Resources,
     /// Up to what that may grow with its measured use; none where it does not.
@@ -181,6 +187,8 @@ pub struct SessionStatus {
     pub before_it: Option<u32>,
     /// Why no node could ever hold a worker of it, where that is so.
     pub never_fits: Option<String>,
+    /// How it stands at the agent that was asked, where that is cut off from the mesh.
+    pub island: Option<SessionIsland>,
 }
 
 /// One worker of a session.

@@ -16,10 +16,11 @@ use skein_targets::Manifest;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{Answer, ApiError, Change, EVENTS_MAX, ModelAdded, Request, TaskEventPage, status};
+use crate::api::{Answer, ApiError, Change, EVENTS_MAX, MeshStatus, ModelAdded, Request, SessionStatus, TaskEventPage, status};
 use crate::blobs::Blobs;
 use crate::contacts::Contacts;
 use crate::gateway::Gateway;
+use crate::island::Islands;
 use crate::link::{ModelPut, Open, Pool, Stream, ask};
 use crate::worker::check::check;
 use crate::worker::protocol::Load;
@@ -48,6 +49,8 @@ pub struct Api {
     pub blobs: Blobs,
     /// Who answers, beside the log.
     pub contacts: Contacts,
+    /// Whether there is a mesh to speak of, and what goes on without it.
+    pub islands: Islands,
     /// One trial run of a model at a time: each takes the memory of a worker.
     pub trial: Arc<Semaphore>,
 }
@@ -57,16 +60,17 @@ impl Api {
     pub async fn answer(&self, request: Request, passed_on: bool) -> Result<Answer, ApiError> {
         let role = self.seat.role();
         match request {
-            Request::NodeStatus => Ok(Answer::Nodes(self.seat.read(|state| status::mesh(state, self.node, &role)))),
+            Request::NodeStatus => {
+                let mesh = self.seat.read(|state| status::mesh(state, self.node, &role));
+                Ok(Answer::Nodes(MeshStatus { island: self.islands.status(), ..mesh }))
+            }
             Request::CoordinatorStatus => Ok(Answer::Coordinator(Box::new(self.coordinator_status(passed_on).await))),
             Request::Transfer(to) => self.transfer(to, passed_on).await,
             Request::ModelList => Ok(Answer::Models(self.seat.read(status::models))),
-            Request::SessionStatus(None) => {
-                Ok(Answer::Sessions(self.seat.read(|state| status::sessions(state, now()))))
-            }
+            Request::SessionStatus(None) => Ok(self.sessions(self.seat.read(|state| status::sessions(state, now())))),
             Request::SessionStatus(Some(id)) => {
                 let found = self.seat.read(|state| status::session(state, now(), id));
-                found.map(|session| Answer::Sessions(vec![session])).ok_or(ApiError::Refused(Refusal::NoSession(id)))
+                found.map(|session| self.sessions(vec![session])).ok_or(ApiError::Refused(Refusal::NoSession(id)))
             }
             Request::Explain(subject) => {
                 self.seat.read(|state| status::explanation(state, now(), subject)).map(Answer::Explained)
@@ -95,6 +99,14 @@ impl Api {
                 Ok(answer)
             }
         }
+    }
+
+    /// Sessions as the replica has them, and how they stand here where the node is cut off.
+    fn sessions(&self, mut sessions: Vec<SessionStatus>) -> Answer {
+        for session in &mut sessions {
+            session.island = self.islands.session_status(session.session, session.offline);
+        }
+        Answer::Sessions(sessions)
     }
 
     /// What would happen is decided from nothing, which may take seconds in a large mesh: so it is done on a copy, beside

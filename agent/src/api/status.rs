@@ -16,7 +16,8 @@ use crate::api::{TASK_STREAMS_MAX, TaskStatus, WorkerEntry};
 
 pub(super) fn mesh(state: &State, asked: NodeId, role: &Role) -> MeshStatus {
     let nodes = state.nodes.iter().map(|(id, node)| self::node(state, *id, node, role)).collect();
-    MeshStatus { mesh: state.mesh, asked, leader: role.leader, term: role.term, policy: state.policy, nodes }
+    let (leader, term) = (role.leader, role.term);
+    MeshStatus { mesh: state.mesh, asked, leader, term, policy: state.policy, island: None, nodes }
 }
 
 fn node(state: &State, id: NodeId, node: &Node, role: &Role) -> NodeStatus {
@@ -133,6 +134,7 @@ fn describe(state: &State, id: SessionId, session: &Session) -> SessionStatus {
         hold: session.hold.clone(),
         retry: spec.retry,
         grace: spec.grace,
+        offline: spec.offline,
         need: spec.need.clone(),
         need_max: spec.need_max.clone(),
         reserved: session.reserved.clone(),
@@ -145,6 +147,7 @@ fn describe(state: &State, id: SessionId, session: &Session) -> SessionStatus {
         waiting_for: Vec::new(),
         before_it: None,
         never_fits: None,
+        island: None,
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) fn length(length: Millis) -> String {
     humantime::format_duration(Duration::from_millis(length.0)).to_string()
 }
 
+/// The same in whole seconds.
+pub(crate) fn whole(length: Millis) -> String {
+    humantime::format_duration(Duration::from_secs(length.0 / 1_000)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

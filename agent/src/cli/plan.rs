@@ -153,6 +153,7 @@ mod tests {
             leader: None,
             term: 1,
             policy: PolicyName::Fcfs,
+            island: None,
             nodes: vec![node("alpha", 1), node("beta", 2)],
         };
         Shown::of(forecast, &mesh)

@@ -80,6 +80,12 @@ async fn opened(durable: &Durable, open: &DurableOpen) -> Result<(SessionId, Seq
         (Some((known, _)), Some(asked)) if known != asked => {
             Err(ApiError::Refused(Refusal::BadTasks(format!("the stream belongs to session {known}"))))
         }
+        // Accepted means committed, so there is nothing to promise; what is accepted already can be waited for.
+        (_, Some(_)) if durable.api.islands.is_cut() => Err(ApiError::Unavailable(
+            "this node is cut off from the mesh, and a durable task is accepted only when a majority of the voters has it: submit it \
+             when the mesh is back, or run it without --durable"
+                .into(),
+        )),
         (Some(known), _) => Ok(known),
         (None, None) => Err(ApiError::Refused(Refusal::NoStream(open.stream))),
         (None, Some(session)) => match find_session(&durable.gateway, seat, session).await {

@@ -40,7 +40,14 @@ pub async fn serve_client(
     let opened = match find_session(gateway, seat, open.session).await {
         None => Err(ApiError::Refused(Refusal::NoSession(open.session))),
         Some(session) => match session.open(open.stream, Source::Client, open.ordered, open.first) {
-            Ok(opened) => Ok((session, opened)),
+            // Looked at once it is open: whoever stops the session here from now on closes this stream, too.
+            Ok((number, deliveries)) => match seat.read(|state| gateway.stopped_words(open.session, state)) {
+                None => Ok((session, (number, deliveries))),
+                Some(why) => {
+                    session.close(open.stream, number);
+                    Err(ApiError::Unavailable(why))
+                }
+            },
             Err(refused) => Err(ApiError::Unavailable(refusal(refused).into())),
         },
     };

@@ -258,6 +258,16 @@ impl Session {
         inner.dispatcher.close_stream(stream)
     }
 
+    /// Clients are not served here any more; they may come again, or go to another gateway. What the mesh has promised waits.
+    pub(super) fn close_clients(&self) {
+        let mut inner = self.lock();
+        let clients = inner.clients.iter().filter(|(_, client)| client.source == Source::Client);
+        for stream in clients.map(|(stream, _)| *stream).collect::<Vec<_>>() {
+            inner.clients.remove(&stream);
+            inner.dispatcher.close_stream(stream);
+        }
+    }
+
     /// A client's task, and from where it goes on if it was begun before.
     pub(crate) fn submit(
         &self,

@@ -25,6 +25,8 @@ pub struct Beat {
 pub enum Word {
     /// Nothing.
     Here,
+    /// From the leader to everybody: the mesh is led, by this node, and it is sure of that.
+    Led,
     /// Tasks at its gateway that have not ended: of each session, those that wait and those that run.
     Pending(Vec<(SessionId, u64, u64)>),
     /// What its workers use: of each, thousandths of a core and bytes of memory.

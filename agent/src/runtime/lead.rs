@@ -87,6 +87,8 @@ impl Lead {
     pub(super) fn told(&mut self, now: Millis, node: NodeId, word: Word) {
         match word {
             Word::Here => self.liveness.observe(now, node),
+            // Another was sure that it led: its term is over, or this one's is about to be.
+            Word::Led => {}
             Word::Pending(sessions) => {
                 for (session, waiting, running) in sessions {
                     self.demand.observe(now, node, session, Pending { waiting, running });

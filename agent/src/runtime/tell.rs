@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use skein_core::supervise::WorkerEvent;
-use skein_core::{Millis, SessionId};
+use skein_core::{Millis, NodeId, SessionId};
 use tokio::time::timeout;
 
 use crate::api::handle::Api;
@@ -21,6 +21,8 @@ const LOOKS_PER_STAKE: u64 = 2;
 const LOOKS_PER_USAGE: u64 = 20;
 /// Every ten seconds: what the node states of itself changes no faster.
 const LOOKS_PER_STATEMENT: u64 = 40;
+/// Twice a second: six of them in a row have to get lost before a node takes itself for cut off.
+const LOOKS_PER_LED: u64 = 2;
 /// How long a word may wait for a connection; then the next one is due.
 const TELL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Sessions, or workers, that are told of at once; the first by number where there are more.
@@ -46,10 +48,23 @@ impl Teller {
     /// Tells the leader, if it is another node and can be reached.
     pub(super) fn tell(&self, word: Word) {
         let role = self.api.seat.role();
-        let Some(leader) = self.api.leader(&role).filter(|leader| *leader != self.api.node) else { return };
+        if let Some(leader) = self.api.leader(&role).filter(|leader| *leader != self.api.node) {
+            self.tell_node(leader, word);
+        }
+    }
+
+    /// Tells every other node that it is led. Those that are down, too: one that is held back has not lost the mesh.
+    fn tell_led(&self) {
+        let own = self.api.node;
+        let others: Vec<NodeId> =
+            self.api.seat.read(|state| state.nodes.keys().copied().filter(|node| *node != own).collect());
+        others.into_iter().for_each(|node| self.tell_node(node, Word::Led));
+    }
+
+    fn tell_node(&self, to: NodeId, word: Word) {
         let (pool, node) = (self.api.pool.clone(), self.api.node);
         tokio::spawn(async move {
-            if let Ok(Ok(connection)) = timeout(TELL_TIME_MAX, pool.connection(leader)).await {
+            if let Ok(Ok(connection)) = timeout(TELL_TIME_MAX, pool.connection(to)).await {
                 parts(word).for_each(|word| send_beat(&connection, &Beat { node, word }));
             }
         });
@@ -73,18 +88,24 @@ fn parts(word: Word) -> Box<dyn Iterator<Item = Word> + Send> {
         entries.chunks(ENTRIES_MAX).map(<[T]>::to_vec).collect::<Vec<_>>().into_iter()
     }
     match word {
-        Word::Here => Box::new(std::iter::once(Word::Here)),
+        Word::Here | Word::Led => Box::new(std::iter::once(word)),
         Word::Pending(entries) => Box::new(cut(&entries).map(Word::Pending)),
         Word::Usage(entries) => Box::new(cut(&entries).map(Word::Usage)),
     }
 }
 
 impl Runtime {
-    /// A look around, four times a second.
-    pub(super) fn look(&mut self) {
+    /// A look around, four times a second. Whether what there is to do has changed.
+    pub(super) fn look(&mut self) -> bool {
         self.teller.looks += 1;
         let is_due = |every: u64| self.teller.looks.is_multiple_of(every);
         let (stake, usage, statement) = (is_due(LOOKS_PER_STAKE), is_due(LOOKS_PER_USAGE), is_due(LOOKS_PER_STATEMENT));
+        if self.lead.is_some() {
+            self.api.islands.contact();
+            if is_due(LOOKS_PER_LED) {
+                self.teller.tell_led();
+            }
+        }
         if let Some(word) = demand(&mut self.teller.pending, self.gateway.demand()) {
             self.tell_leader(word);
         }
@@ -102,6 +123,16 @@ impl Runtime {
         if statement {
             self.state_anew();
         }
+        self.look_at_island()
+    }
+
+    /// Which sessions this node goes on with. Whether that has changed, or whether it has the mesh.
+    pub(super) fn look_at_island(&mut self) -> bool {
+        let Some(stopped) = self.api.seat.read(|state| self.api.islands.look(state)) else { return false };
+        self.supervisor.stop_sessions(stopped);
+        // The plan is the same, and means something else.
+        self.seen = None;
+        true
     }
 
     fn tell_usage(&mut self) {

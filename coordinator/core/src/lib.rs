@@ -28,6 +28,7 @@ pub mod explain;
 pub mod health;
 pub mod ids;
 pub mod invariants;
+pub mod island;
 pub mod liveness;
 pub mod model;
 pub mod offering;

@@ -29,6 +29,13 @@ pub const SHARE_MAX: u32 = 1000;
 pub const GRACE_DEFAULT: Millis = Millis(2_000);
 /// The longest grace a session may ask for: a checkpoint of a long task, not a way never to leave.
 pub const GRACE_MAX: Millis = Millis(600_000);
+/// How long a node that has lost the mesh goes on with a session, unless that says otherwise: an hour is a flight of a drone, a train's
+/// line without coverage, or a router that somebody has to go and restart; a session that ended meanwhile wastes no more than that.
+pub const OFFLINE_DEFAULT: Millis = Millis(3_600_000);
+/// The longest that can be asked for in numbers: a year. What is longer has no end.
+pub const OFFLINE_MAX: Millis = Millis(365 * 86_400_000);
+/// A node goes on with the session however long it is without the mesh.
+pub const OFFLINE_UNLIMITED: Millis = Millis(u64::MAX);
 /// How long a node is passed over for a session after a worker of it could not be kept there. Each failure in a row
 /// doubles it, up to [`HOLD_OFF_DOUBLINGS_MAX`] times: long enough not to spin, short enough to heal unattended.
 pub const HOLD_OFF: Millis = Millis(5_000);
@@ -66,6 +73,9 @@ pub struct SessionSpec {
     pub retry: Retry,
     /// How long a worker of it that has to leave may go on, to finish or to write a checkpoint.
     pub grace: Millis,
+    /// How long a node that has lost the mesh goes on with it: see [`crate::island`]. 0: no longer than it takes to know.
+    #[serde(default = "offline_default")]
+    pub offline: Millis,
     /// Refuse the session at once where no node could ever hold a worker of it, in place of waiting for one that can.
     pub refuse_unfit: bool,
     /// A number that the client drew: asked again with the same number, because no answer came, the mesh still makes one
@@ -150,6 +160,7 @@ impl SessionSpec {
             hold: None,
             retry: Retry::default(),
             grace: GRACE_DEFAULT,
+            offline: OFFLINE_DEFAULT,
             refuse_unfit: false,
             claim: None,
         }
@@ -187,6 +198,8 @@ impl SessionSpec {
             String::from("its need may not grow below where it begins: --cpu-max or --memory-max is below the need")
         } else if self.grace > GRACE_MAX {
             alloc::format!("its grace is {}; the longest is {GRACE_MAX}", self.grace)
+        } else if self.offline > OFFLINE_MAX && self.offline != OFFLINE_UNLIMITED {
+            alloc::format!("its offline time is {}; the longest is {OFFLINE_MAX}, or unlimited", self.offline)
         } else if self.target.len() > TEXT_BYTES_MAX {
             String::from("no target has so long a name")
         } else if matches!(&self.hold, Some(Hold::Named { device, .. }) if device.len() > TEXT_BYTES_MAX) {
@@ -215,6 +228,11 @@ impl SessionSpec {
             _ => None,
         }
     }
+}
+
+/// What a session of before this setting gets.
+fn offline_default() -> Millis {
+    OFFLINE_DEFAULT
 }
 
 impl Session {

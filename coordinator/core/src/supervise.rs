@@ -73,6 +73,8 @@ pub struct Supervisor {
     /// What the node offers in all, and what each of its devices does.
     offers: Resources,
     devices: BTreeMap<String, Resources>,
+    /// Sessions that this node does not go on with, whatever the plan says.
+    stopped: BTreeSet<SessionId>,
 }
 
 #[derive(Debug)]
@@ -118,7 +120,14 @@ enum Finish {
 impl Supervisor {
     /// An account without workers, for this node.
     pub fn new(node: NodeId) -> Self {
-        Self { node, workers: BTreeMap::new(), offers: Resources::default(), devices: BTreeMap::new() }
+        let (offers, devices) = (Resources::default(), BTreeMap::new());
+        Self { node, workers: BTreeMap::new(), offers, devices, stopped: BTreeSet::new() }
+    }
+
+    /// Workers of these sessions, and only of these, are treated from the next [`Self::on_state`] on as if they were not planned:
+    /// see [`crate::island`].
+    pub fn stop_sessions(&mut self, sessions: BTreeSet<SessionId>) {
+        self.stopped = sessions;
     }
 
     /// The replicated state changed, or may have.
@@ -126,7 +135,8 @@ impl Supervisor {
         for local in self.workers.values_mut() {
             local.planned = false;
         }
-        for (id, worker) in state.workers_on(self.node) {
+        let stopped = &self.stopped;
+        for (id, worker) in state.workers_on(self.node).filter(|(_, worker)| !stopped.contains(&worker.session)) {
             let hold = state.sessions.get(&worker.session).map(|session| &session.hold);
             let local = self.workers.entry(id).or_insert_with(|| Local::new(now, worker, hold));
             local.see(worker);

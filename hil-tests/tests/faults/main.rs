@@ -6,6 +6,7 @@
 mod cast;
 mod clocks;
 mod disks;
+mod islands;
 mod kills;
 mod partitions;
 mod restarts;

@@ -5,8 +5,9 @@ use skein_core::health::{Block, Ending, Phase};
 use skein_core::liveness::FLAPS_MAX;
 
 use crate::api::{DeviceStatus, MeshStatus, NodeStatus, SeatStatus};
-use crate::cli::amounts::time;
+use crate::cli::amounts::{time, whole};
 use crate::cli::output::{Show, bytes, table};
+use crate::island::IslandStatus;
 
 impl Show for MeshStatus {
     fn table(&self) -> String {
@@ -23,6 +24,9 @@ impl Show for MeshStatus {
         let headings = ["NAME", "NODE", "ADDRESS", "STATE", "SEAT", "WORKERS", "CPU", "MEMORY", "LABELS", "VERSION"];
         let nodes = table(headings, self.nodes.iter().map(row).collect());
         let mut text = format!("Mesh {mesh}, {leader}, policy {}\n\n{nodes}", self.policy);
+        if let Some(island) = &self.island {
+            text += &format!("\n{}\n", island_words(self, island));
+        }
         let devices: Vec<_> = self.nodes.iter().flat_map(accelerators).collect();
         if !devices.is_empty() {
             let headings = ["NODE", "DEVICE", "HARDWARE", "HEAT", "GPU", "GPU MEMORY"];
@@ -38,6 +42,20 @@ impl Show for MeshStatus {
     fn quiet(&self) -> String {
         self.nodes.iter().map(|node| node.node.to_string() + "\n").collect()
     }
+}
+
+fn island_words(mesh: &MeshStatus, island: &IslandStatus) -> String {
+    let asked = mesh.nodes.iter().find(|node| node.node == mesh.asked);
+    let name = asked.map_or_else(|| mesh.asked.to_string(), |node| node.name.clone());
+    let mut text = format!(
+        "{name} has been cut off from the mesh for {}: all this is as it was then, and {name} goes on with the sessions it held",
+        whole(island.cut_off_for)
+    );
+    if !island.stopped.is_empty() {
+        let stopped: Vec<String> = island.stopped.iter().map(ToString::to_string).collect();
+        text += &format!(", but for those that may not go on for so long: {}", stopped.join(", "));
+    }
+    text
 }
 
 fn row(node: &NodeStatus) -> [String; 10] {

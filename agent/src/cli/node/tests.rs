@@ -53,6 +53,7 @@ fn mesh(nodes: Vec<NodeStatus>) -> MeshStatus {
         leader: Some(NodeId(1)),
         term: 2,
         policy: PolicyName::Fcfs,
+        island: None,
         nodes,
     }
 }

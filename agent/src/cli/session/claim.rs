@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use skein_core::Resources;
 use skein_core::dispatch::retry::Retry;
 use skein_core::model::ModelQuery;
 use skein_core::policy::PolicyName;
 use skein_core::session::{GRACE_DEFAULT, Hold, PRIORITY_DEFAULT, PRIORITY_MAX, SessionSpec};
+use skein_core::{Millis, Resources};
 use skein_targets::TargetKind;
 
 use crate::api::NodeStatus;
@@ -94,6 +94,10 @@ pub(crate) struct Claim {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     #[serde(deserialize_with = "duration")]
     grace: Option<Duration>,
+    /// How long a node that has lost the mesh goes on with the session: a duration, or `unlimited` [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(deserialize_with = "parsed")]
+    offline: Option<Offline>,
     /// Refuse the session at once where no node could ever hold a worker of it, in place of waiting for one that can
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     refuse_unfit: Option<bool>,
@@ -112,6 +116,10 @@ pub(crate) enum Exclusive {
     /// Each node on which it stands
     Node,
 }
+
+/// How long a node goes on without the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offline(pub(super) Millis);
 
 /// What it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +162,7 @@ impl Claim {
             retry_hosts: self.retry_hosts.or(weaker.retry_hosts),
             retry_back_off: self.retry_back_off.or(weaker.retry_back_off),
             grace: self.grace.or(weaker.grace),
+            offline: self.offline.or(weaker.offline),
             refuse_unfit: self.refuse_unfit.or(weaker.refuse_unfit),
             target: self.target.or(weaker.target),
         }
@@ -181,6 +190,7 @@ impl Claim {
                 back_off: self.retry_back_off.map_or(retry.back_off, millis),
             },
             grace: self.grace.map_or(GRACE_DEFAULT, millis),
+            offline: self.offline.map_or(default.offline, |offline| offline.0),
             refuse_unfit: self.refuse_unfit.unwrap_or(false),
             ..default
         };

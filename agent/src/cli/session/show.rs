@@ -4,8 +4,9 @@ use skein_core::session::Hold;
 use skein_core::worker::{Duty, WorkerStatus};
 
 use crate::api::{SessionStatus, WorkerEntry};
-use crate::cli::amounts::{resources, time};
+use crate::cli::amounts::{resources, time, whole};
 use crate::cli::output::{Show, table};
+use crate::island::SessionIsland;
 
 impl Show for Vec<SessionStatus> {
     fn table(&self) -> String {
@@ -90,6 +91,21 @@ fn remarks(session: &SessionStatus) -> Vec<String> {
         let (need, most) = (resources(&session.need), resources(most));
         lines.push(format!("each is given what it is measured to use: at least {need}, at most {most}"));
     }
+    match &session.island {
+        Some(SessionIsland { stopped: Some(why), .. }) => {
+            lines.push(format!("it has stopped on the node that was asked: {why}"))
+        }
+        Some(SessionIsland { left: Some(left), .. }) => {
+            lines.push(format!(
+                "the node that was asked is cut off from the mesh, and goes on with it for another {}",
+                whole(*left)
+            ));
+        }
+        Some(_) => lines.push(
+            "the node that was asked is cut off from the mesh, and goes on with it for as long as that lasts".into(),
+        ),
+        None => {}
+    }
     if session.hold != Hold::Nothing {
         lines.push(format!("it keeps to itself: {}", session.hold));
     }
@@ -152,6 +168,7 @@ mod tests {
             hold: Hold::Device,
             retry: Retry::default(),
             grace: Millis(2000),
+            offline: Millis(3_600_000),
             need: need.clone(),
             need_max: None,
             reserved: need,
@@ -168,6 +185,7 @@ mod tests {
             waiting_for: vec!["beta, device 'cpu': it is blocked: fan".into()],
             before_it: Some(2),
             never_fits: None,
+            island: Some(SessionIsland { goes_on: true, left: Some(Millis(61_900)), stopped: None }),
         }
     }
 
@@ -181,6 +199,7 @@ WORKER  NODE   DEVICE  STATE  DUTY                                              
 7       alpha  cpu     ready  serving                                                                                             500m cpu, 128 MiB
 8       alpha  cpu     ready  warm, until its room is needed                                                                      500m cpu, 128 MiB
 9       alpha  cpu     ready  leaving by 2026-11-24T00:00:02.000Z: session 4 has a higher priority and takes its place            500m cpu, 128 MiB
+the node that was asked is cut off from the mesh, and goes on with it for another 1m 1s
 it keeps to itself: its devices
 taken from it for a higher priority, and not yet made up for: 1
 it has had fewer than its fixed workers since 2026-11-24T00:00:00.000Z

@@ -11,6 +11,7 @@ mod durable;
 mod election;
 mod events;
 mod health;
+mod island;
 mod known_answers;
 mod liveness;
 mod mesh;

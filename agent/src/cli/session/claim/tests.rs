@@ -1,5 +1,6 @@
 use clap::Parser;
 use skein_core::Millis;
+use skein_core::session::OFFLINE_UNLIMITED;
 
 use super::*;
 use crate::cli::node::tests::shown;
@@ -52,13 +53,14 @@ retry-local = 0
 retry-hosts = 1
 retry-back-off = "100ms"
 grace = "5s"
+offline = "unlimited"
 refuse-unfit = true
 target = "tract"
 "#;
 
 const WHOLE_FLAGS: &str = "--model lite0@2 --fixed 0 --share 3 --max 4 --priority 70 --policy preemptive --bind each \
     --cpu 500 --memory 1GiB --cpu-max 2000 --memory-max 2048 --gpu 500 --gpu-memory 512MiB --need camera=1 --need licence=2 \
-    --retry-local 0 --retry-hosts 1 --retry-back-off 100ms --grace 5s --refuse-unfit --target tract";
+    --retry-local 0 --retry-hosts 1 --retry-back-off 100ms --grace 5s --offline unlimited --refuse-unfit --target tract";
 
 #[test]
 fn the_file_says_what_the_flags_say() {
@@ -70,6 +72,7 @@ fn the_file_says_what_the_flags_say() {
     assert_eq!(by_file.retry, Retry { local: 0, hosts: 1, back_off: Millis(100) });
     assert_eq!((by_file.grace, by_file.hold), (Millis(5000), Some(Hold::EachDevice)));
     assert!(by_file.refuse_unfit);
+    assert_eq!(by_file.offline, OFFLINE_UNLIMITED);
 }
 
 #[test]
@@ -139,6 +142,8 @@ fn numbers_that_make_no_sense_are_refused_at_the_door() {
     wrong("--cpu-max 999", "--cpu-max");
     wrong("--grace 11m", "grace");
     wrong("--grace soon", "--grace");
+    wrong("--offline soon", "unlimited");
+    wrong("--offline 400d", "offline");
     wrong("--need camera", "NAME=COUNT");
     wrong("--need camera=-1", "count");
     wrong("--need camera=1 --need camera=2", "twice");

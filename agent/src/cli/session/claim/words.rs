@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use skein_core::Millis;
+use skein_core::session::OFFLINE_UNLIMITED;
 
-use crate::cli::session::claim::Bind;
+use crate::cli::session::claim::{Bind, Offline};
 
 impl FromStr for Bind {
     type Err = String;
@@ -20,6 +21,20 @@ impl FromStr for Bind {
             }
             _ => Err(format!("'{text}' is neither `each` nor NODE/DEVICE, as in hall-2/gpu0")),
         }
+    }
+}
+
+impl FromStr for Offline {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unlimited" {
+            return Ok(Self(OFFLINE_UNLIMITED));
+        }
+        let length = humantime::parse_duration(text);
+        length
+            .map(|length| Self(millis(length)))
+            .map_err(|error| format!("'{text}' is neither `unlimited` nor a duration, as in 90s or 12h ({error})"))
     }
 }
 
