@@ -18,13 +18,15 @@ use crate::api::handle::{Api, now};
 use crate::blobs::{BlobError, Blobs};
 use crate::config::Config;
 use crate::contacts::Contacts;
-use crate::durable::Durable;
 use crate::durable::files::Files;
+use crate::durable::{Durable, deliver};
 use crate::gateway::Gateway;
 use crate::gossip::{Gossip, GossipConfig, GossipError};
 use crate::identity::{Identity, IdentityError};
 use crate::inventory;
 use crate::island::Islands;
+use crate::island::tell::tell;
+use crate::island::waiting::{self, Waiting};
 use crate::link::{Endpoint, LinkError, Pool, Timing};
 use crate::runtime::{Inputs, Parts, Runtime};
 use crate::seat::LinkTransport;
@@ -147,6 +149,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let islands = Islands::open(node, &config.state_dir, config.patience().down_after_max);
     let gateway = Gateway::new(node, host.clone(), pool.clone(), islands.clone());
     let trial = Arc::new(Semaphore::new(1));
+    let waiting = open_waiting(&config)?;
     let api = Api {
         node,
         seat: seat.clone(),
@@ -155,11 +158,14 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         contacts,
         blobs,
         islands,
+        waiting: waiting.clone(),
         trial,
     };
-    let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?);
+    let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?, waiting.clone());
     let sweeping = tokio::spawn(files.clone().sweep());
-    let durable = Durable::new(api.clone(), gateway.clone(), files);
+    let durable = Durable::new(api.clone(), gateway.clone(), files, waiting);
+    let delivering = tokio::spawn(deliver(durable.clone()));
+    let telling = tokio::spawn(tell(api.clone()));
     let server = Server {
         name: config.name.clone(),
         api: api.clone(),
@@ -182,6 +188,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let _ = std::fs::remove_file(address_file);
     serving.abort();
     sweeping.abort();
+    delivering.abort();
+    telling.abort();
     // Those at the other end are told; one that does not listen is not waited for.
     let _ = timeout(GOODBYE_TIME_MAX, endpoint.close()).await;
     seat.close().await;
@@ -195,6 +203,12 @@ fn prepare_state_dir(path: &Path) -> Result<(), AgentError> {
     let probe = path.join(".probe");
     std::fs::write(&probe, b"").map_err(failed)?;
     std::fs::remove_file(&probe).map_err(failed)
+}
+
+/// What waits for the mesh from when the node was cut off.
+fn open_waiting(config: &Config) -> Result<Waiting, AgentError> {
+    let opened = Waiting::open(&config.state_dir, config.island_store);
+    opened.map_err(|source| AgentError::StateDir { path: config.state_dir.join(waiting::DIRECTORY), source })
 }
 
 async fn open_seat(config: &Config, node: NodeId, pool: Pool, contacts: Contacts) -> Result<Seat, SeatError> {

@@ -7,6 +7,7 @@ use skein_core::capability::NodeSpec;
 use skein_core::durable::TaskCommand;
 use skein_core::explain::{Explanation, Forecast};
 use skein_core::health::{DeviceReport, Ending};
+use skein_core::island::IslandReport;
 use skein_core::model::ModelSpec;
 use skein_core::policy::PolicyName;
 use skein_core::seats::Rules;
@@ -136,6 +137,8 @@ pub enum Change {
     },
     /// Durable tasks: words of nodes, never a client's own. Each has an answer of its own.
     Tasks(Vec<TaskCommand>),
+    /// What a node did while it was cut off.
+    IslandReport(IslandReport),
     /// What a node says of one of its devices.
     DeviceReport {
         /// Who says it.

@@ -13,6 +13,8 @@ use skein_core::resources::{AMOUNT_MAX, NAMED_MAX};
 use skein_core::{Millis, Resources};
 use thiserror::Error;
 
+use crate::island::waiting::BYTES_MAX_DEFAULT;
+
 pub use size::Size;
 
 mod size;
@@ -113,6 +115,9 @@ pub struct Settings {
     /// Named thing that this node offers to workers, and how many, as in camera=2; may be given several times
     #[arg(long, env = "SKEIN_OFFER", value_name = "NAME=COUNT", value_delimiter = ',')]
     pub offer: Option<Vec<String>>,
+    /// What this node keeps on disk for the mesh while it is cut off, in MiB or with a unit [default: 64MiB]
+    #[arg(long, env = "SKEIN_ISLAND_STORE", value_name = "MIB")]
+    pub island_store: Option<Size>,
 }
 
 /// The settings an agent runs with.
@@ -144,6 +149,8 @@ pub struct Config {
     pub beat_every: Duration,
     /// What this node offers at most; see [`Settings::offer_cpu`].
     pub offer_max: OfferMax,
+    /// What may wait on disk while the node is cut off, in bytes.
+    pub island_store: u64,
 }
 
 /// What a node offers, by its operator's word: of what the machine has, at most so much, with no limit but the machine's own where
@@ -217,6 +224,7 @@ impl Settings {
             offer_cpu: self.offer_cpu.or(weaker.offer_cpu),
             offer_memory: self.offer_memory.or(weaker.offer_memory),
             offer: self.offer.or(weaker.offer),
+            island_store: self.island_store.or(weaker.island_store),
         }
     }
 
@@ -257,6 +265,7 @@ impl Settings {
                 memory_bytes: self.offer_memory.map(|size| size.bytes),
                 named: parse_named(&self.offer.unwrap_or_default())?,
             },
+            island_store: self.island_store.map_or(BYTES_MAX_DEFAULT, |size| size.bytes),
         })
     }
 }

@@ -13,15 +13,18 @@ use tokio::sync::watch;
 
 use crate::api::handle::Api;
 use crate::gateway::Gateway;
+use crate::island::waiting::Waiting;
 use commits::Commits;
 use files::Files;
 
+mod aside;
 mod commits;
 pub mod files;
 mod run;
 mod serve;
 pub mod wire;
 
+pub use aside::deliver;
 pub use serve::serve_client;
 
 /// Durable tasks at one agent.
@@ -32,6 +35,8 @@ pub struct Durable {
     commits: Commits,
     /// What is too large for the log.
     pub files: Files,
+    /// Ends that wait for the mesh.
+    waiting: Waiting,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -73,9 +78,9 @@ impl Mark {
 
 impl Durable {
     /// None so far.
-    pub fn new(api: Api, gateway: Gateway, files: Files) -> Self {
+    pub fn new(api: Api, gateway: Gateway, files: Files, waiting: Waiting) -> Self {
         let commits = Commits::new(api.clone());
-        Self { api, gateway, commits, files, inner: Arc::default() }
+        Self { api, gateway, commits, files, waiting, inner: Arc::default() }
     }
 
     /// The state changed, or may have: whoever watches a stream is told, and what is given to this gateway is run.

@@ -13,6 +13,7 @@ use skein_core::worker::Worker;
 use skein_core::{NodeId, SessionId, State, WorkerId};
 
 use crate::island::Islands;
+use crate::island::tell::{LateAnswer, LateEnds};
 use crate::link::Pool;
 use crate::worker::host::Host;
 use session::Given;
@@ -95,7 +96,8 @@ impl Gateway {
     fn session(&self, id: SessionId, state: &State) -> Option<Arc<Session>> {
         let retry = state.sessions.get(&id)?.spec.retry;
         let mut sessions = self.sessions();
-        let session = sessions.entry(id).or_insert_with(|| Session::new(id, self.inner.node, retry));
+        let session =
+            sessions.entry(id).or_insert_with(|| Session::new(id, self.inner.node, retry, self.inner.islands.clone()));
         self.supply(id, session, state);
         Some(session.clone())
     }
@@ -128,6 +130,15 @@ impl Gateway {
         let given = given.map(|(id, worker)| (id, Given { node: worker.node, takes_tasks: takes_tasks(worker) }));
         let given: HashMap<WorkerId, Given> = given.collect();
         session.on_plan(&given, |worker, node| attach::keep(self, session, worker, node));
+    }
+
+    /// What attempts of this gateway were that ended where it could not hear of it.
+    pub fn late(&self, late: &LateEnds) -> LateAnswer {
+        let session = self.sessions().get(&late.session).cloned();
+        match session {
+            Some(session) => session.late(&late.ends),
+            None => LateAnswer { repeated: 0, unclaimed: late.ends.len() as u64 },
+        }
     }
 
     /// Memory for a payload; none where the gateway holds too much already.

@@ -9,10 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use skein_core::island::Island;
+use skein_core::island::{Island, IslandAccount};
 use skein_core::{Millis, NodeId, SessionId, State};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use ledger::Ledger;
+
+pub mod ledger;
+pub mod tell;
+pub mod waiting;
 
 /// The file in the state directory that says how much time as an island is spent, in milliseconds; there is none while the mesh is.
 const CHARGED_FILE: &str = "offline";
@@ -30,6 +36,7 @@ struct Inner {
     path: PathBuf,
     account: Mutex<Account>,
     cut: watch::Sender<bool>,
+    ledger: Ledger,
 }
 
 #[derive(Debug)]
@@ -67,8 +74,9 @@ impl Islands {
         let carried = read_charged(&path);
         let island = Island::new(Millis(0), down_after_max, carried);
         let cut = watch::Sender::new(island.is_cut(Millis(0)));
+        let ledger = Ledger::open(state_dir);
         let account = Account { island, stopped: BTreeSet::new(), is_charged: carried > Millis(0) };
-        Self { inner: Arc::new(Inner { node, begin: Instant::now(), path, account: Mutex::new(account), cut }) }
+        Self { inner: Arc::new(Inner { node, begin: Instant::now(), path, account: Mutex::new(account), cut, ledger }) }
     }
 
     /// A leader that is sure of itself was heard, or is this agent.
@@ -82,7 +90,10 @@ impl Islands {
             tracing::info!("the mesh is back");
         }
         self.inner.cut.send_if_modified(|cut| std::mem::take(cut));
-        if was_charged && let Err(error) = std::fs::remove_file(&self.inner.path) {
+        if was_charged
+            && let Err(error) = std::fs::remove_file(&self.inner.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             tracing::warn!("cannot remove {}: {error}", self.inner.path.display());
         }
     }
@@ -112,6 +123,18 @@ impl Islands {
         }
         account.stopped.clone_from(&stopped);
         Some(stopped)
+    }
+
+    /// What is done while the mesh is gone.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    /// So much more was done for a session, if this node is cut off now.
+    pub fn count(&self, session: SessionId, more: IslandAccount) {
+        if self.is_cut() && more != IslandAccount::default() {
+            self.inner.ledger.count(session, more);
+        }
     }
 
     /// Whether this node is cut off from the mesh.

@@ -17,6 +17,8 @@ use crate::durable::{self, Durable};
 use crate::frame::{self, Frame};
 use crate::gateway::{Gateway, serve_client, serve_worker};
 use crate::gossip::Gossip;
+use crate::island::ledger::Late;
+use crate::island::tell::{LateAnswer, LateEnds};
 use crate::link::{
     Beat, Endpoint, HelloAnswer, LinkError, ModelPut, Open, Stream, peer_node, receive_beats, send_message,
 };
@@ -112,7 +114,19 @@ impl Server {
             Open::TaskFile(blob) => self.task_file(connection, stream, blob).await,
             Open::Raft(call, mesh) => self.raft(stream, call, mesh, &first.payload).await,
             Open::Tasks(open) => serve_client(&self.gateway, &self.api.seat, connection, stream, open).await,
-            Open::Worker(open) => serve_worker(&self.host, stream, open).await,
+            Open::Worker(open) => {
+                let worker = open.worker;
+                let session = self.api.seat.read(|state| state.workers.get(&worker).map(|worker| worker.session));
+                let by = peer_node(connection).zip(session);
+                let late = self.api.islands.ledger().clone();
+                serve_worker(&self.host, stream, open, move |task, attempt| {
+                    if let Some((gateway, session)) = by {
+                        late.late(Late { gateway, session, worker, task, attempt });
+                    }
+                })
+                .await
+            }
+            Open::Late(late) => reply(stream, &self.late(connection, &late), Bytes::new()).await,
         }
     }
 
@@ -133,6 +147,7 @@ impl Server {
         // A node may speak for itself; members pass on what they were asked.
         let speaks_for = match &request {
             Request::Change(Change::Join(spec)) => Some(spec.id),
+            Request::Change(Change::IslandReport(report)) => Some(report.node),
             Request::Change(Change::WorkerReport { node, .. } | Change::DeviceReport { node, .. }) => Some(*node),
             _ => None,
         };
@@ -147,6 +162,11 @@ impl Server {
 
     fn is_member(&self, connection: &Connection) -> bool {
         peer_node(connection).is_some_and(|peer| self.api.seat.read(|state| state.nodes.contains_key(&peer)))
+    }
+
+    /// A node that was cut off says what became of attempts of this gateway.
+    fn late(&self, connection: &Connection, late: &LateEnds) -> LateAnswer {
+        if self.is_member(connection) { self.gateway.late(late) } else { LateAnswer::default() }
     }
 
     /// Another node wants a file to be on two disks.

@@ -46,14 +46,19 @@ impl Trial {
     }
 
     /// Hosts for so many agents, none of them started; none, with a word that says so, where there can be none.
-    #[expect(clippy::print_stdout, reason = "whoever runs the tests is told what was left out")]
     pub fn hosts(name: &str, agents: usize) -> Option<Bed> {
+        Self::hosts_with(name, agents, &[])
+    }
+
+    /// The same with more settings for each agent.
+    #[expect(clippy::print_stdout, reason = "whoever runs the tests is told what was left out")]
+    pub fn hosts_with(name: &str, agents: usize, settings: &[&str]) -> Option<Bed> {
         if !net::is_possible() || !net::can_filter() {
             println!("skipped: {name}: network namespaces need root, `ip` and `nft`");
             return None;
         }
         // A worker takes half of what an agent offers: so there is room, and two workers of one session have two nodes.
-        Some(Bed::on_hosts(agents, &["--offer-cpu", "1000", "--offer-memory", "1GiB"]))
+        Some(Bed::on_hosts(agents, &[&["--offer-cpu", "1000", "--offer-memory", "1GiB"], settings].concat()))
     }
 
     /// A bed whose agents are started: waits until it is whole, and opens a session with two workers.

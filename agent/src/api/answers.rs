@@ -9,6 +9,7 @@ use skein_core::dispatch::retry::Retry;
 use skein_core::durable::Account;
 use skein_core::event::Numbered;
 use skein_core::health::{Block, Phase};
+use skein_core::island::IslandAccount;
 use skein_core::model::ModelRef;
 use skein_core::policy::PolicyName;
 use skein_core::session::{Failure, Hold};
@@ -16,6 +17,7 @@ use skein_core::worker::{Duty, WorkerStatus};
 use skein_core::{MeshId, Millis, NodeId, Resources, SessionId, StreamId, WorkerId};
 use skein_targets::TensorSpec;
 
+use crate::island::waiting::WaitingStatus;
 use crate::island::{IslandStatus, SessionIsland};
 
 pub(super) mod coordinator;
@@ -48,6 +50,8 @@ pub struct MeshStatus {
     pub policy: PolicyName,
     /// How long the one who was asked has been cut off from the mesh, where it is: what follows is as it was then.
     pub island: Option<IslandStatus>,
+    /// What waits at the one who was asked until it can be delivered to the mesh.
+    pub waiting: WaitingStatus,
     /// Every node that joined.
     pub nodes: Vec<NodeStatus>,
 }
@@ -187,6 +191,8 @@ pub struct SessionStatus {
     pub before_it: Option<u32>,
     /// Why no node could ever hold a worker of it, where that is so.
     pub never_fits: Option<String>,
+    /// What nodes did for it that were cut off from the mesh, as far as they have come back.
+    pub islands: IslandAccount,
     /// How it stands at the agent that was asked, where that is cut off from the mesh.
     pub island: Option<SessionIsland>,
 }

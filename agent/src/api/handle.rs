@@ -16,11 +16,14 @@ use skein_targets::Manifest;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{Answer, ApiError, Change, EVENTS_MAX, MeshStatus, ModelAdded, Request, SessionStatus, TaskEventPage, status};
+use crate::api::{
+    Answer, ApiError, Change, EVENTS_MAX, MeshStatus, ModelAdded, Request, SessionStatus, TaskEventPage, status,
+};
 use crate::blobs::Blobs;
 use crate::contacts::Contacts;
 use crate::gateway::Gateway;
 use crate::island::Islands;
+use crate::island::waiting::Waiting;
 use crate::link::{ModelPut, Open, Pool, Stream, ask};
 use crate::worker::check::check;
 use crate::worker::protocol::Load;
@@ -51,6 +54,8 @@ pub struct Api {
     pub contacts: Contacts,
     /// Whether there is a mesh to speak of, and what goes on without it.
     pub islands: Islands,
+    /// What waits for the mesh.
+    pub waiting: Waiting,
     /// One trial run of a model at a time: each takes the memory of a worker.
     pub trial: Arc<Semaphore>,
 }
@@ -62,7 +67,7 @@ impl Api {
         match request {
             Request::NodeStatus => {
                 let mesh = self.seat.read(|state| status::mesh(state, self.node, &role));
-                Ok(Answer::Nodes(MeshStatus { island: self.islands.status(), ..mesh }))
+                Ok(Answer::Nodes(MeshStatus { island: self.islands.status(), waiting: self.waiting.status(), ..mesh }))
             }
             Request::CoordinatorStatus => Ok(Answer::Coordinator(Box::new(self.coordinator_status(passed_on).await))),
             Request::Transfer(to) => self.transfer(to, passed_on).await,
@@ -312,6 +317,7 @@ fn commands(change: Change) -> Vec<Command> {
         Change::ModelAdd(spec) => Command::ModelAdd(spec),
         Change::SessionCreate(spec) => Command::SessionCreate(spec),
         Change::SessionEnd(id) => Command::SessionEnd(id),
+        Change::IslandReport(report) => Command::IslandReport(report),
         Change::WorkerReport { node, worker, report } => Command::WorkerReport { node, worker, report },
         Change::DeviceReport { node, device, report } => Command::DeviceReport { node, device, report },
     };

@@ -13,11 +13,13 @@ use skein_raft::Role;
 use crate::api::{ApiError, EVENTS_MAX, EventPage, Subject, waiting};
 use crate::api::{DeviceStatus, MeshStatus, ModelStatus, NodeStatus, SeatStatus, SessionStatus};
 use crate::api::{TASK_STREAMS_MAX, TaskStatus, WorkerEntry};
+use crate::island::waiting::WaitingStatus;
 
 pub(super) fn mesh(state: &State, asked: NodeId, role: &Role) -> MeshStatus {
     let nodes = state.nodes.iter().map(|(id, node)| self::node(state, *id, node, role)).collect();
     let (leader, term) = (role.leader, role.term);
-    MeshStatus { mesh: state.mesh, asked, leader, term, policy: state.policy, island: None, nodes }
+    let (policy, waiting) = (state.policy, WaitingStatus::default());
+    MeshStatus { mesh: state.mesh, asked, leader, term, policy, island: None, waiting, nodes }
 }
 
 fn node(state: &State, id: NodeId, node: &Node, role: &Role) -> NodeStatus {
@@ -147,6 +149,7 @@ fn describe(state: &State, id: SessionId, session: &Session) -> SessionStatus {
         waiting_for: Vec::new(),
         before_it: None,
         never_fits: None,
+        islands: session.islands,
         island: None,
     }
 }

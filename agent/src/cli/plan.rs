@@ -154,6 +154,7 @@ mod tests {
             term: 1,
             policy: PolicyName::Fcfs,
             island: None,
+            waiting: crate::island::waiting::WaitingStatus::default(),
             nodes: vec![node("alpha", 1), node("beta", 2)],
         };
         Shown::of(forecast, &mesh)

@@ -15,7 +15,7 @@ use crate::client::{Client, random};
 use claim::ClaimArgs;
 
 pub(crate) mod claim;
-mod show;
+pub(crate) mod show;
 
 /// What `skein session` takes.
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::api::ApiError;
 use crate::blobs::{BlobError, Blobs};
+use crate::island::waiting::Waiting;
 use crate::link::{Open, Pool, Stream};
 
 /// Files that are written or fetched at once: enough to keep a disk and a link busy.
@@ -33,13 +34,15 @@ pub struct Files {
     pool: Pool,
     /// Where they are.
     pub blobs: Blobs,
+    /// Ends that wait for the mesh: their answers are used, too.
+    waiting: Waiting,
     turns: Arc<Semaphore>,
 }
 
 impl Files {
     /// The files in this store.
-    pub fn new(node: NodeId, seat: Seat, pool: Pool, blobs: Blobs) -> Self {
-        Self { node, seat, pool, blobs, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+    pub fn new(node: NodeId, seat: Seat, pool: Pool, blobs: Blobs, waiting: Waiting) -> Self {
+        Self { node, seat, pool, blobs, waiting, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
     }
 
     /// Puts a payload where it belongs: into the log where it is small; else on the disks of this node and of another one,
@@ -53,6 +56,29 @@ impl Files {
         let (here, other) = tokio::join!(self.blobs.put(blob, &bytes), self.copy(blob, &bytes));
         here.map_err(|error| ApiError::Unavailable(format!("the task was not written down: {error}")))?;
         Ok(Payload::Stored { blob, holders: [Some(self.node), other?].into_iter().flatten().collect() })
+    }
+
+    /// Puts a payload where it belongs while there is no other node: a file on this one alone, until [`Self::spread`].
+    pub async fn store_here(&self, bytes: Bytes) -> Result<Payload, ApiError> {
+        if bytes.len() <= INLINE_BYTES_MAX {
+            return Ok(Payload::Inline(durable::Bytes::from(&bytes[..])));
+        }
+        let _turn = self.turns.acquire().await;
+        let blob = Blob { digest: Digest(Sha256::digest(&bytes).into()), size: bytes.len() as u64 };
+        let written = self.blobs.put(blob, &bytes).await;
+        written.map_err(|error| ApiError::Unavailable(format!("the answer was not written down: {error}")))?;
+        Ok(Payload::Stored { blob, holders: vec![self.node] })
+    }
+
+    /// Brings what [`Self::store_here`] has put on this node alone to another one, too.
+    pub async fn spread(&self, payload: Payload) -> Result<Payload, ApiError> {
+        match &payload {
+            Payload::Stored { holders, .. } if holders.len() < 2 => {
+                let bytes = self.load(&payload).await;
+                self.store(bytes.map_err(|error| ApiError::Invalid(format!("the answer is lost: {error}")))?).await
+            }
+            _ => Ok(payload),
+        }
     }
 
     /// The bytes of a payload, from wherever they are.
@@ -78,7 +104,7 @@ impl Files {
             every.tick().await;
             let old = self.blobs.older_than(UNUSED_FOR).await;
             let unused = self.seat.read(|state| unused(state, old));
-            for digest in unused {
+            for digest in unused.into_iter().filter(|digest| !self.waiting.uses(*digest)) {
                 self.blobs.remove(digest).await;
             }
         }

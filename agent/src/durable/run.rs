@@ -13,7 +13,7 @@ use skein_core::durable::{Bytes, DurableStream, DurableTask, End, HEAD_BYTES_MAX
 use skein_core::{Sequence, SessionId, StreamId};
 use skein_raft::codec;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::api::ApiError;
 use crate::durable::{Durable, Mark};
@@ -24,7 +24,7 @@ use crate::worker::protocol::InputKind;
 /// back at once.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// When what found no place is tried again.
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// The most bytes of ends in one command: with its tasks a log entry stays well below its bound.
 const COMMIT_BYTES_MAX: u64 = 256 * 1024;
 /// The most ends in one command.
@@ -64,10 +64,15 @@ async fn begin(durable: &Durable, id: StreamId, tenure: u32, mark: &mut watch::R
     let (session, first): (SessionId, Option<Sequence>) = seat
         .read(|state| {
             let stream = state.durable.stream(id)?;
-            Some((stream.session, stream.pending.keys().next().copied()))
+            let to_run = |task: &&Sequence| !durable.is_set_aside(id, **task);
+            Some((stream.session, stream.pending.keys().find(to_run).copied()))
         })
         .ok_or("the stream is gone")?;
-    let Some(next) = first else { return Ok(()) };
+    let Some(next) = first else {
+        // Nothing is left, or all that is left has to wait for the mesh.
+        let _ = timeout(IDLE_MAX, mark.changed()).await;
+        return Ok(());
+    };
     let session = find_session(&durable.gateway, seat, session).await.ok_or("its session is gone")?;
     let opened = session.open(id, Source::Durable, false, next);
     let opened = opened.map_err(|_| "the session has as many streams here as it may")?;
@@ -127,7 +132,8 @@ impl Runner {
         self.durable.api.seat.read(|state| {
             let stream = state.durable.stream(self.id)?;
             let is_ours = stream.gateway == self.durable.api.node && stream.tenure == self.tenure;
-            let next = stream.pending.range(self.next..).take(room);
+            let to_run = |(task, _): &(&Sequence, &DurableTask)| !self.durable.is_set_aside(self.id, **task);
+            let next = stream.pending.range(self.next..).filter(to_run).take(room);
             is_ours.then(|| next.map(|(sequence, task)| (*sequence, task.clone())).collect())
         })
     }
@@ -223,8 +229,16 @@ impl Runner {
 
     /// The answer is kept on two nodes, too. Where the other one cannot be had, that is waited for: the work is done.
     async fn keep(&self, answer: bytes::Bytes) -> Result<skein_core::durable::Payload, String> {
+        let islands = &self.durable.api.islands;
         loop {
-            match self.durable.files.store(answer.clone()).await {
+            if islands.is_cut() {
+                return self.durable.files.store_here(answer).await.map_err(|error| shortened(error.to_string()));
+            }
+            let stored = tokio::select! {
+                stored = self.durable.files.store(answer.clone()) => stored,
+                () = islands.until(true) => continue,
+            };
+            match stored {
                 Ok(payload) => return Ok(payload),
                 Err(ApiError::Unavailable(why)) => tracing::warn!(stream = %self.id, "an answer waits: {why}"),
                 Err(error) => return Err(shortened(error.to_string())),
@@ -236,7 +250,8 @@ impl Runner {
         }
     }
 
-    /// Has the first of the ends committed, for as long as it takes. An error is the mesh's word that they do not count.
+    /// Has the first of the ends committed, for as long as it takes, or set aside where there is no mesh. After an error this stream
+    /// begins anew: with what is pending then.
     async fn commit(&mut self) -> Result<(), ApiError> {
         let mut bytes = 0;
         let fits = |(_, end): &&(Sequence, End)| {
@@ -245,21 +260,10 @@ impl Runner {
         };
         let count = self.ended.iter().take(COMMIT_MAX).take_while(fits).count().max(1);
         let ends: Vec<(Sequence, End)> = self.ended.drain(..count).collect();
-        let command = TaskCommand::End { stream: self.id, tenure: self.tenure, ends };
-        loop {
-            match self.durable.commits.commit(command.clone()).await {
-                Ok(()) => break,
-                Err(ApiError::Unavailable(why)) => {
-                    tracing::debug!(stream = %self.id, "ends of durable tasks wait: {why}");
-                    sleep(AGAIN_AFTER).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if let TaskCommand::End { ends, .. } = command {
-            for (sequence, _) in &ends {
-                self.in_house.remove(sequence);
-            }
+        let sequences: Vec<Sequence> = ends.iter().map(|(sequence, _)| *sequence).collect();
+        self.durable.end(self.session.id, self.id, self.tenure, ends).await?;
+        for sequence in &sequences {
+            self.in_house.remove(sequence);
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Ways from a gateway to workers: on the same node at once, on another over one QUIC stream each.
 
-use std::sync::{Arc, Weak};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use skein_core::dispatch::Loss;
+use skein_core::dispatch::{Loss, TaskId};
 use skein_core::{NodeId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -60,7 +61,7 @@ pub(super) fn keep(gateway: &Gateway, session: &Arc<Session>, worker: WorkerId, 
 
 fn listener(gateway: &Gateway, session: Weak<Session>, worker: WorkerId, lost: oneshot::Sender<Loss>) -> Listener {
     let gateway = gateway.clone();
-    let lost = std::sync::Mutex::new(Some(lost));
+    let lost = Mutex::new(Some(lost));
     Arc::new(move |says| match says {
         Says::End(end) => {
             if let Some(session) = session.upgrade() {
@@ -75,7 +76,7 @@ fn listener(gateway: &Gateway, session: Weak<Session>, worker: WorkerId, lost: o
         }
         // What is said first counts: whoever knows how the worker was lost speaks before those who only find it gone.
         Says::Lost(loss) => {
-            let lost = lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            let lost = lost.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(lost) = lost {
                 let _ = lost.send(loss);
             }
@@ -146,8 +147,53 @@ async fn receive_ends(mut recv: quinn::RecvStream, listener: &Listener, debts: &
     }
 }
 
-/// Serves another node's gateway at a worker of this node, until either is gone.
-pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> Result<(), LinkError> {
+/// Attempts that came over one way, as far as their gateway may not have heard of their ends. It holds no more than it has credits
+/// for, and each further attempt tells that it has heard of an earlier end: so these are the last few.
+#[derive(Debug, Default)]
+struct Recent(VecDeque<(TaskId, u32, bool)>);
+
+impl Recent {
+    fn came(&mut self, task: TaskId, attempt: u32) {
+        self.0.push_back((task, attempt, false));
+        if self.0.len() > CREDITS as usize {
+            // The oldest that has ended. A gateway that sends more than it has credits for is believed nothing.
+            let at = self.0.iter().position(|(.., ended)| *ended).unwrap_or_default();
+            self.0.remove(at);
+        }
+    }
+
+    /// An attempt ended; one that failed is nothing to speak of.
+    fn ended(&mut self, task: TaskId, attempt: u32, is_done: bool) {
+        if let Some(at) = self.0.iter().position(|(of, number, _)| (*of, *number) == (task, attempt)) {
+            if is_done {
+                self.0[at].2 = true;
+            } else {
+                self.0.remove(at);
+            }
+        }
+    }
+
+    /// Says which were done though nobody may know, and waits for those that are under way.
+    async fn tell(mut self, mut ended: mpsc::Receiver<Says>, late: impl Fn(TaskId, u32)) {
+        while self.0.iter().any(|(.., ended)| !ended) {
+            match ended.recv().await {
+                Some(Says::End(end)) => self.ended(end.task, end.attempt, end.result.is_ok()),
+                Some(Says::Checkpoint(_)) => {}
+                Some(Says::Lost(_)) | None => break,
+            }
+        }
+        self.0.iter().filter(|(.., ended)| *ended).for_each(|(task, attempt, _)| late(*task, *attempt));
+    }
+}
+
+/// Serves another node's gateway at a worker of this node, until either is gone. Attempts that are done, and whose end the gateway may
+/// not have heard of, are told to `late`.
+pub async fn serve_worker(
+    host: &Host,
+    mut stream: Stream,
+    open: WorkerOpen,
+    late: impl Fn(TaskId, u32) + Send + 'static,
+) -> Result<(), LinkError> {
     // The gateway holds as many attempts as it has credits, so their ends always find room; one more for the loss. A checkpoint
     // that finds none beside that is left out: the next will do as well.
     let for_ends = CREDITS as usize + 1;
@@ -163,17 +209,20 @@ pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> 
     };
     send_message(&mut stream.send, &Attach::Granted(port.credits), Bytes::new()).await?;
     let Stream { mut send, mut recv } = stream;
+    let recent = Mutex::new(Recent::default());
+    let noted = || recent.lock().unwrap_or_else(PoisonError::into_inner);
     let receive = async {
         while let Some(message) = frame::read(&mut recv).await? {
             let AttemptHead { task, attempt, input, checkpoint_bytes } = message.header()?;
             let mut payload = message.payload;
             let checkpoint = payload.split_to(checkpoint_bytes.min(payload.len()));
-            let attempt = Attempt { task, attempt, input, payload, checkpoint };
+            let sent = Attempt { task, attempt, input, payload, checkpoint };
             // A gateway that sends more than it has credits for waits here, and its stream with it.
-            if port.attempts.send(attempt).await.is_err() {
+            if port.attempts.send(sent).await.is_err() {
                 // The worker is gone; how, is still to be said.
                 return std::future::pending().await;
             }
+            noted().came(task, attempt);
         }
         Ok(())
     };
@@ -181,6 +230,7 @@ pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> 
         while let Some(says) = ended.recv().await {
             match says {
                 Says::End(AttemptEnd { task, attempt, run_micros, result, payload }) => {
+                    noted().ended(task, attempt, result.is_ok());
                     let end = FromHost::End(EndHead { task, attempt, run_micros, result });
                     send_message(&mut send, &end, payload).await?;
                 }
@@ -192,8 +242,15 @@ pub async fn serve_worker(host: &Host, mut stream: Stream, open: WorkerOpen) -> 
         }
         Ok(())
     };
-    tokio::select! {
+    let served = tokio::select! {
         result = receive => result,
         result = answer => result,
-    }
+    };
+    let recent = recent.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tokio::spawn(async move {
+        recent.tell(ended, late).await;
+        // Only now does the worker forget this way.
+        drop(port);
+    });
+    served
 }

@@ -41,10 +41,10 @@ pub async fn serve_client(
         None => Err(ApiError::Refused(Refusal::NoSession(open.session))),
         Some(session) => match session.open(open.stream, Source::Client, open.ordered, open.first) {
             // Looked at once it is open: whoever stops the session here from now on closes this stream, too.
-            Ok((number, deliveries)) => match seat.read(|state| gateway.stopped_words(open.session, state)) {
-                None => Ok((session, (number, deliveries))),
+            Ok(opened) => match seat.read(|state| gateway.stopped_words(open.session, state)) {
+                None => Ok((session, opened)),
                 Some(why) => {
-                    session.close(open.stream, number);
+                    session.close(open.stream, opened.number);
                     Err(ApiError::Unavailable(why))
                 }
             },

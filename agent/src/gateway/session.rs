@@ -3,7 +3,7 @@
 //! Whoever has news (a client's task, a worker's answer, a plan) takes the lock, tells the dispatcher, and carries out what it
 //! then wants done. Nothing waits while the lock is held: every queue has room by construction, or its owner is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,16 @@ use bytes::Bytes;
 use skein_core::dispatch::events::TaskEvent;
 use skein_core::dispatch::ledger::Ledger;
 use skein_core::dispatch::retry::Retry;
-use skein_core::dispatch::{Demand, Dispatcher, Limits, Loss, Refused, TaskId};
+use skein_core::dispatch::{Demand, Dispatcher, Limits, Loss, Outcome, Refused, TaskId};
+use skein_core::island::IslandAccount;
 use skein_core::{Millis, NodeId, Sequence, SessionId, StreamId, WorkerId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::frame::PAYLOAD_BYTES_MAX;
 use crate::gateway::Held;
+use crate::island::Islands;
+use crate::island::tell::LateAnswer;
 use crate::worker::host::{Attempt, AttemptEnd, Checkpoint, Port};
 use crate::worker::protocol::{AnswerKind, InputKind};
 use alarm::Alarm;
@@ -32,6 +35,8 @@ const CLIENTS_MAX: usize = 64;
 const DURABLE_MAX: usize = 512;
 /// Checkpoints that wait to be stored.
 const CHECKPOINTS_MAX: usize = 16;
+/// Attempts given up that are remembered: a thousand workers' worth of them.
+const GIVEN_UP_MAX: usize = 4_096;
 /// A task at which so many workers died is reported as failed.
 const LOSSES_MAX: u32 = 5;
 
@@ -65,9 +70,10 @@ pub(crate) type Delivery = skein_core::dispatch::Delivery<Ended>;
 
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(super) id: SessionId,
+    pub(crate) id: SessionId,
     node: NodeId,
     begin: Instant,
+    islands: Islands,
     /// For the alarm, which must not keep a session.
     me: Weak<Session>,
     inner: Mutex<Inner>,
@@ -82,6 +88,8 @@ struct Inner {
     ports: HashMap<WorkerId, Port>,
     clients: HashMap<StreamId, Client>,
     last_client: u64,
+    /// Attempts that were given up with their worker, the newest last: it may come back and say that it ended them.
+    given_up: VecDeque<(WorkerId, TaskId, u32)>,
     /// The session is over: whatever still comes fails at once.
     ended: bool,
 }
@@ -125,7 +133,7 @@ pub(crate) struct Opened {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, node: NodeId, retry: Retry) -> Arc<Self> {
+    pub(super) fn new(id: SessionId, node: NodeId, retry: Retry, islands: Islands) -> Arc<Self> {
         let streams_max = CLIENTS_MAX + DURABLE_MAX;
         let limits = Limits { tasks_max: streams_max * usize::from(WINDOW), streams_max, losses_max: LOSSES_MAX };
         let inner = Inner {
@@ -135,9 +143,11 @@ impl Session {
             ports: HashMap::new(),
             clients: HashMap::new(),
             last_client: 0,
+            given_up: VecDeque::new(),
             ended: false,
         };
-        Arc::new_cyclic(|me| Self { id, node, begin: Instant::now(), me: me.clone(), inner: Mutex::new(inner) })
+        let begin = Instant::now();
+        Arc::new_cyclic(|me| Self { id, node, begin, islands, me: me.clone(), inner: Mutex::new(inner) })
     }
 
     /// The plan gives it these workers; `keep` starts the task that keeps the way to a new one.
@@ -150,6 +160,7 @@ impl Session {
                 keeper.abort();
             }
             inner.ports.remove(&worker);
+            inner.give_up(worker);
             // That is the plan's doing: nothing that the worker still had is to blame.
             inner.dispatcher.on_lost(now, worker, Loss::Gone);
         }
@@ -186,6 +197,7 @@ impl Session {
     pub(super) fn lost(&self, worker: WorkerId, loss: Loss) {
         let mut inner = self.lock();
         inner.ports.remove(&worker);
+        inner.give_up(worker);
         inner.dispatcher.on_lost(self.now(), worker, loss);
         self.pump(&mut inner);
     }
@@ -211,6 +223,22 @@ impl Session {
         {
             let _ = kept.try_send((task.sequence, bytes));
         }
+    }
+
+    /// What these attempts were, that ended where this gateway could not hear of it.
+    pub(super) fn late(&self, ends: &[(WorkerId, TaskId, u32)]) -> LateAnswer {
+        let mut inner = self.lock();
+        let mut answer = LateAnswer::default();
+        for end in ends {
+            let Some(at) = inner.given_up.iter().position(|given_up| given_up == end) else { continue };
+            inner.given_up.remove(at);
+            if inner.dispatcher.on_late(end.1) {
+                answer.repeated += 1;
+            } else {
+                answer.unclaimed += 1;
+            }
+        }
+        answer
     }
 
     /// The time of a retry has come.
@@ -254,8 +282,10 @@ impl Session {
         if inner.clients.get(&stream)?.number != number {
             return None;
         }
-        inner.clients.remove(&stream);
-        inner.dispatcher.close_stream(stream)
+        let client = inner.clients.remove(&stream);
+        let ledger = inner.dispatcher.close_stream(stream);
+        self.count_dropped(client.is_some_and(|client| client.source == Source::Client), ledger);
+        ledger
     }
 
     /// Clients are not served here any more; they may come again, or go to another gateway. What the mesh has promised waits.
@@ -264,7 +294,14 @@ impl Session {
         let clients = inner.clients.iter().filter(|(_, client)| client.source == Source::Client);
         for stream in clients.map(|(stream, _)| *stream).collect::<Vec<_>>() {
             inner.clients.remove(&stream);
-            inner.dispatcher.close_stream(stream);
+            self.count_dropped(true, inner.dispatcher.close_stream(stream));
+        }
+    }
+
+    /// A stream is closed: on an island, what was left of a client's is in the account.
+    fn count_dropped(&self, is_client: bool, ledger: Option<Ledger>) {
+        if let Some(ledger) = ledger.filter(|_| is_client) {
+            self.islands.count(self.id, IslandAccount { dropped: ledger.dropped, ..IslandAccount::default() });
         }
     }
 
@@ -341,6 +378,11 @@ impl Session {
         inner.alarm.set(wake_at, &self.me);
         while let Some(delivery) = inner.dispatcher.next_delivery() {
             if let Some(client) = inner.clients.get(&delivery.task.stream) {
+                if client.source == Source::Client {
+                    let is_done = u64::from(matches!(delivery.outcome, Outcome::Done(_)));
+                    let account = IslandAccount { done: is_done, failed: 1 - is_done, ..IslandAccount::default() };
+                    self.islands.count(self.id, account);
+                }
                 // The client is gone where this fails: its reader is about to close the stream.
                 let _ = client.deliveries.try_send(delivery);
             }
@@ -362,6 +404,13 @@ fn fits_beside(checkpoint: &Bytes, input: &Bytes) -> bool {
 }
 
 impl Inner {
+    /// What a worker has is given up; it may have done it all the same.
+    fn give_up(&mut self, worker: WorkerId) {
+        self.given_up.extend(self.dispatcher.held_by(worker).map(|(task, attempt)| (worker, task, attempt)));
+        let surplus = self.given_up.len().saturating_sub(GIVEN_UP_MAX);
+        self.given_up.drain(..surplus);
+    }
+
     /// Lets the dispatcher know a worker as the plan says, once there is a way to it.
     fn offer(&mut self, worker: WorkerId) {
         let (Some((given, _)), Some(port)) = (self.planned.get(&worker), self.ports.get(&worker)) else { return };

@@ -7,6 +7,7 @@ use skein_raft::Call;
 
 use crate::api::Request;
 use crate::durable::wire::DurableOpen;
+use crate::island::tell::LateEnds;
 use crate::link::Urgency;
 
 /// The first message on a stream.
@@ -32,13 +33,15 @@ pub enum Open {
     TaskFile(Blob),
     /// A gateway's attempts for a worker of this node.
     Worker(WorkerOpen),
+    /// Attempts of this gateway that ended on a node that was cut off; answered by one `LateAnswer`.
+    Late(LateEnds),
 }
 
 impl Open {
     /// How urgent what follows is.
     pub fn urgency(&self) -> Urgency {
         match self {
-            Self::Hello(_) | Self::Api(_) | Self::Raft(..) => Urgency::Control,
+            Self::Hello(_) | Self::Api(_) | Self::Raft(..) | Self::Late(_) => Urgency::Control,
             Self::Tasks(_) | Self::Durable(_) | Self::Worker(_) => Urgency::Tasks,
             Self::ModelPut(_) | Self::Blob(_) | Self::TaskFile(_) => Urgency::Bulk,
         }

@@ -21,7 +21,7 @@ const LOOKS_PER_STAKE: u64 = 2;
 const LOOKS_PER_USAGE: u64 = 20;
 /// Every ten seconds: what the node states of itself changes no faster.
 const LOOKS_PER_STATEMENT: u64 = 40;
-/// Twice a second: six of them in a row have to get lost before a node takes itself for cut off.
+/// Twice a second: ten of them in a row have to get lost before a node takes itself for cut off.
 const LOOKS_PER_LED: u64 = 2;
 /// How long a word may wait for a connection; then the next one is due.
 const TELL_TIME_MAX: Duration = Duration::from_secs(1);

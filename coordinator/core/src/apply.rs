@@ -14,6 +14,7 @@ use crate::worker::REASON_BYTES_MAX;
 
 mod durable;
 mod health;
+mod islands;
 mod nodes;
 mod planned;
 mod seats;
@@ -66,6 +67,7 @@ fn change(state: &mut State, entry: &Entry) -> Result<Vec<Event>, Refusal> {
         Command::WorkerReport { node, worker, report } => workers::report(state, at, *node, *worker, report),
         Command::Plan(plan) => Ok(planned::carry_out(state, at, plan)),
         Command::Tasks(command) => durable::tasks(state, at, command),
+        Command::IslandReport(report) => islands::report(state, report),
     }
 }
 

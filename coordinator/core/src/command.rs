@@ -9,6 +9,7 @@ use crate::capability::NodeSpec;
 use crate::durable::TaskCommand;
 use crate::health::{Author, DeviceReport, Ending};
 use crate::ids::{MeshId, NodeId, SessionId, StreamId, WorkerId};
+use crate::island::IslandReport;
 use crate::model::{ModelQuery, ModelSpec};
 use crate::plan::Plan;
 use crate::policy::PolicyName;
@@ -133,6 +134,8 @@ pub enum Command {
     Plan(Plan),
     /// Durable tasks.
     Tasks(TaskCommand),
+    /// What a node did while it was cut off from the mesh.
+    IslandReport(IslandReport),
 }
 
 /// Why a command changed nothing.
@@ -193,6 +196,8 @@ pub enum Refusal {
     NoStream(StreamId),
     /// Durable tasks that cannot be.
     BadTasks(String),
+    /// A report of an island that cannot be.
+    BadReport(String),
 }
 
 impl fmt::Display for Refusal {
@@ -240,6 +245,7 @@ impl fmt::Display for Refusal {
             Self::NoStream(stream) => {
                 write!(f, "there is no stream {stream} of durable tasks; `skein task status` lists those that are kept")
             }
+            Self::BadReport(why) => write!(f, "the report of a node that was cut off cannot be: {why}"),
             Self::BadTasks(why) => write!(f, "the durable tasks cannot be: {why}"),
         }
     }

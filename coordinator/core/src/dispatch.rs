@@ -316,6 +316,11 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
         self.workers.len()
     }
 
+    /// The attempts that a worker has and has not answered.
+    pub fn held_by(&self, worker: WorkerId) -> impl Iterator<Item = (TaskId, u32)> {
+        self.workers.get(&worker).into_iter().flat_map(WorkerLoad::held)
+    }
+
     /// Tasks that have not ended, of all streams.
     pub fn demand(&self) -> Demand {
         Demand { waiting: (self.tasks.len() - self.running) as u64, running: self.running as u64 }

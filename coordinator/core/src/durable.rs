@@ -2,7 +2,8 @@
 //!
 //! A durable task is accepted when it is committed, and its end counts when that is committed. Between the two, one
 //! gateway runs it: the one its stream is given to, for a tenure. Where that gateway is lost, the leader gives the stream to
-//! another one for the next tenure, and ends of earlier tenures are refused: so a task may run more than once, and has one end.
+//! another one for the next tenure. So a task may run more than once, and has one end: the first answer that is committed, whoever
+//! gives it, or a failure, of which only the gateway that has the stream may speak.
 //! Ends are kept until they were fetched, or for as long as their stream asked for.
 //!
 //! A client counts the tasks of its stream from 0 and submits them in order, so that one number says which of them were
@@ -74,7 +75,7 @@ pub enum TaskCommand {
     End {
         /// Whose they are.
         stream: StreamId,
-        /// Whose word it is: that of an earlier tenure does not count.
+        /// Whose word it is: of an earlier tenure only answers count, to tasks that have none.
         tenure: u32,
         /// Which, and how.
         ends: Vec<(Sequence, End)>,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::Account;
 use crate::ids::{MeshId, NodeId, SessionId, StreamId, WorkerId};
+use crate::island::IslandAccount;
 use crate::model::ModelRef;
 use crate::plan::Change;
 use crate::policy::PolicyName;
@@ -232,6 +233,15 @@ pub enum Event {
         account: Account,
         /// Why, for people.
         reason: String,
+    },
+    /// A node that was cut off from the mesh says what it did for a session meanwhile.
+    IslandReported {
+        /// Which node.
+        node: NodeId,
+        /// Which session.
+        session: SessionId,
+        /// What.
+        account: IslandAccount,
     },
     /// An item of a plan no longer held when it was committed.
     ChangeRefused {

@@ -11,6 +11,9 @@
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, SessionId};
 use crate::session::OFFLINE_UNLIMITED;
@@ -18,10 +21,56 @@ use crate::state::State;
 use crate::time::Millis;
 
 /// A node is an island after so long without a word of a leader, or later where its mesh is given more time to take nodes down: an
-/// election among slow disks is over by then.
-pub const CUT_AFTER_MIN: Millis = Millis(3_000);
+/// election among slow disks, or a machine that has no time for its agent, is no cut.
+pub const CUT_AFTER_MIN: Millis = Millis(5_000);
 /// So much is charged at once: a write every five seconds wears no card out, and a restart costs no more than that.
 pub const CHARGE_STEP: Millis = Millis(5_000);
+
+/// The most sessions in one report, so that a log entry stays small.
+pub const REPORT_SESSIONS_MAX: usize = 256;
+
+/// What islands did for one session. Durable tasks are in the accounts of their streams, but for those done twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IslandAccount {
+    /// Tasks in real time that an island answered for its own clients.
+    pub done: u64,
+    /// Those that ended there without an answer.
+    pub failed: u64,
+    /// Those that were given up there, as their client went away or the session had to stop.
+    pub dropped: u64,
+    /// Ends of durable tasks for which an island had no room: the tasks were done again.
+    pub no_room: u64,
+    /// Tasks that were done twice, on an island and elsewhere: the second answer was refused.
+    pub repeated: u64,
+    /// Attempts for gateways beyond the cut whose answer nobody waits for any more: their stream is gone.
+    pub unclaimed: u64,
+}
+
+impl IslandAccount {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            done: self.done.saturating_add(other.done),
+            failed: self.failed.saturating_add(other.failed),
+            dropped: self.dropped.saturating_add(other.dropped),
+            no_room: self.no_room.saturating_add(other.no_room),
+            repeated: self.repeated.saturating_add(other.repeated),
+            unclaimed: self.unclaimed.saturating_add(other.unclaimed),
+        }
+    }
+}
+
+/// What a node did while it was cut off, for the mesh to enter once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IslandReport {
+    /// Who says it.
+    pub node: NodeId,
+    /// Counts its reports: one that was entered is not entered again, however often it is sent.
+    pub number: u64,
+    /// Of each session; at most [`REPORT_SESSIONS_MAX`].
+    pub sessions: Vec<(SessionId, IslandAccount)>,
+}
 
 /// One node's account of its contact with the mesh. Times are counted from the start of its agent.
 #[derive(Debug)]

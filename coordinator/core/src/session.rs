@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::TEXT_BYTES_MAX;
 use crate::dispatch::retry::Retry;
 use crate::ids::NodeId;
+use crate::island::IslandAccount;
 use crate::model::{ModelQuery, ModelRef};
 use crate::plan::STARVES_AFTER;
 use crate::plan::feasible::runs_beside_cpus;
@@ -131,6 +132,9 @@ pub struct Session {
     /// Places that it keeps to itself though the worker there is gone: it has not found another for it yet. The oldest first.
     #[serde(default)]
     pub kept: Vec<(NodeId, String)>,
+    /// What nodes did for it that were cut off from the mesh, as far as they have come back.
+    #[serde(default)]
+    pub islands: IslandAccount,
 }
 
 /// Why and when a session's workers last failed on a node.

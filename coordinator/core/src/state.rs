@@ -52,6 +52,8 @@ pub struct State {
     pub workers: BTreeMap<WorkerId, Worker>,
     /// Durable tasks: what the mesh has promised to do.
     pub durable: Durable,
+    /// The number of the last report of each node that was cut off.
+    pub island_reports: BTreeMap<NodeId, u64>,
     /// The id that the next session gets is one more.
     pub last_session: SessionId,
     /// The id that the next worker gets is one more.

@@ -130,3 +130,24 @@ fn a_node_that_starts_without_a_network_goes_on_with_what_it_held() {
     trial.bed.lan().set_link(host(worker), true);
     trial.bed.wait_until_whole();
 }
+
+#[test]
+fn what_an_island_did_for_a_gateway_beyond_the_cut_is_counted_and_not_delivered_twice() {
+    let Some(mut trial) = mesh("a node is cut off with attempts of a gateway elsewhere", "1h") else { return };
+    let cast = cast(&trial);
+    trial.work_at(&[cast.other, cast.leader]);
+    trial.fails();
+    trial.bed.lan().set_link(host(cast.worker), false);
+    trial.bed.wait("it knows that it is alone", || island(&trial, cast.worker)["goes_on"] == true);
+    trial.wait_until_tasks_flow();
+    // The account looks around every five seconds: it has to find the node alone.
+    let alone = Instant::now();
+    trial.bed.wait("its account has looked around", || alone.elapsed() >= Duration::from_secs(6));
+    trial.bed.lan().set_link(host(cast.worker), true);
+    trial.heals();
+    trial.bed.wait("the mesh has its account", || {
+        let status = trial.bed.json_at(cast.other, &["session", "status", &trial.session]);
+        status[0]["islands"]["repeated"].as_u64().is_some_and(|repeated| repeated > 0)
+    });
+    trial.end();
+}

@@ -6,6 +6,7 @@
 mod cast;
 mod clocks;
 mod disks;
+mod island_tasks;
 mod islands;
 mod kills;
 mod partitions;

@@ -8,6 +8,7 @@ use skein_core::plan::Change;
 use skein_core::{Millis, NodeId, WorkerId};
 
 use crate::cli::amounts::{resources, time};
+use crate::cli::session::show::account as words;
 
 /// What the nodes are called.
 pub(super) type Names = BTreeMap<NodeId, String>;
@@ -41,6 +42,9 @@ pub(super) fn of(event: &Event, names: &Names) -> String {
         }
         Event::ChangeRefused { change, .. } => format!("{} was planned and refused", change_words(change, names)),
         Event::StreamOpened { .. } | Event::StreamMoved { .. } | Event::StreamClosed { .. } => stream(event, names),
+        Event::IslandReported { node, session, account } => {
+            format!("{} was cut off and did for session {session}: {}", node_words(node), words(account))
+        }
         Event::WorkerPlanned { .. }
         | Event::WorkerChanged { .. }
         | Event::WorkerAtStake { .. }

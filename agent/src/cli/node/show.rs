@@ -8,6 +8,7 @@ use crate::api::{DeviceStatus, MeshStatus, NodeStatus, SeatStatus};
 use crate::cli::amounts::{time, whole};
 use crate::cli::output::{Show, bytes, table};
 use crate::island::IslandStatus;
+use crate::island::waiting::WaitingStatus;
 
 impl Show for MeshStatus {
     fn table(&self) -> String {
@@ -26,6 +27,13 @@ impl Show for MeshStatus {
         let mut text = format!("Mesh {mesh}, {leader}, policy {}\n\n{nodes}", self.policy);
         if let Some(island) = &self.island {
             text += &format!("\n{}\n", island_words(self, island));
+        }
+        if self.waiting.ends > 0 || self.waiting.dropped > 0 {
+            let WaitingStatus { ends, bytes: held, bytes_max, dropped } = self.waiting;
+            let (held, most) = (bytes(held), bytes(bytes_max));
+            text += &format!(
+                "\n{ends} ends of durable tasks wait here for the mesh ({held} of {most}); {dropped} found no room\n"
+            );
         }
         let devices: Vec<_> = self.nodes.iter().flat_map(accelerators).collect();
         if !devices.is_empty() {

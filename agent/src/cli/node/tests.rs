@@ -7,6 +7,7 @@ use skein_core::{MeshId, Millis, NodeId, Resources};
 
 use crate::api::{DeviceStatus, MeshStatus, NodeStatus, SeatStatus};
 use crate::cli::output::Show;
+use crate::island::waiting::WaitingStatus;
 
 /// A node of this name and id with one idle processor.
 pub(crate) fn shown(name: &str, id: u64) -> NodeStatus {
@@ -54,6 +55,7 @@ fn mesh(nodes: Vec<NodeStatus>) -> MeshStatus {
         term: 2,
         policy: PolicyName::Fcfs,
         island: None,
+        waiting: WaitingStatus::default(),
         nodes,
     }
 }

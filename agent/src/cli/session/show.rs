@@ -1,5 +1,6 @@
 //! How sessions are shown.
 
+use skein_core::island::IslandAccount;
 use skein_core::session::Hold;
 use skein_core::worker::{Duty, WorkerStatus};
 
@@ -85,6 +86,20 @@ pub(super) fn duty(duty: &Duty) -> String {
     }
 }
 
+/// What islands did, without what they did not.
+pub(crate) fn account(of: &IslandAccount) -> String {
+    let counted = [
+        (of.done, "done"),
+        (of.failed, "failed"),
+        (of.dropped, "given up"),
+        (of.no_room, "not kept for lack of room"),
+        (of.repeated, "done twice and delivered once"),
+        (of.unclaimed, "done for nobody"),
+    ];
+    let some = counted.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+}
+
 fn remarks(session: &SessionStatus) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(most) = &session.need_max {
@@ -105,6 +120,9 @@ fn remarks(session: &SessionStatus) -> Vec<String> {
             "the node that was asked is cut off from the mesh, and goes on with it for as long as that lasts".into(),
         ),
         None => {}
+    }
+    if session.islands != IslandAccount::default() {
+        lines.push(format!("on nodes that were cut off: {}", account(&session.islands)));
     }
     if session.hold != Hold::Nothing {
         lines.push(format!("it keeps to itself: {}", session.hold));
@@ -135,6 +153,7 @@ fn remarks(session: &SessionStatus) -> Vec<String> {
 mod tests {
     use super::*;
     use skein_core::dispatch::retry::Retry;
+    use skein_core::island::IslandAccount;
     use skein_core::model::ModelRef;
     use skein_core::policy::PolicyName;
     use skein_core::worker::Why;
@@ -185,6 +204,7 @@ mod tests {
             waiting_for: vec!["beta, device 'cpu': it is blocked: fan".into()],
             before_it: Some(2),
             never_fits: None,
+            islands: IslandAccount { done: 40, repeated: 3, ..IslandAccount::default() },
             island: Some(SessionIsland { goes_on: true, left: Some(Millis(61_900)), stopped: None }),
         }
     }
@@ -200,6 +220,7 @@ WORKER  NODE   DEVICE  STATE  DUTY                                              
 8       alpha  cpu     ready  warm, until its room is needed                                                                      500m cpu, 128 MiB
 9       alpha  cpu     ready  leaving by 2026-11-24T00:00:02.000Z: session 4 has a higher priority and takes its place            500m cpu, 128 MiB
 the node that was asked is cut off from the mesh, and goes on with it for another 1m 1s
+on nodes that were cut off: 40 done, 3 done twice and delivered once
 it keeps to itself: its devices
 taken from it for a higher priority, and not yet made up for: 1
 it has had fewer than its fixed workers since 2026-11-24T00:00:00.000Z

@@ -113,11 +113,18 @@ fn end(
     }
     ends.iter().try_for_each(|(_, end)| end.check()).map_err(bad)?;
     let stream = state.durable.stream(id).ok_or(Refusal::NoStream(id))?;
-    let counts = stream.tenure == tenure;
-    let mut fenced = 0;
+    let (session, own, earlier) = (stream.session, stream.tenure == tenure, stream.tenure > tenure);
+    let (mut fenced, mut repeated) = (0, 0);
     for (sequence, end) in ends {
+        // A gateway that was given up may have gone on, cut off from the mesh. An answer of it is as good as any, for as long as the
+        // task has none; that it failed there says nothing of elsewhere.
+        let counts = own || (earlier && end.result.is_ok());
         let taken = counts && state.durable.end(id, *sequence, end.clone());
         fenced += u64::from(!taken);
+        repeated += u64::from(!taken && end.result.is_ok());
+    }
+    if let Some(session) = state.sessions.get_mut(&session) {
+        session.islands.repeated += repeated;
     }
     if let Some(stream) = state.durable.stream_mut(id) {
         stream.account.fenced += fenced;

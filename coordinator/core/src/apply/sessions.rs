@@ -10,6 +10,7 @@ use crate::apply::{KNOWN_NAMES_MAX, durable, full, note_lacking, workers};
 use crate::command::Refusal;
 use crate::event::Event;
 use crate::ids::{SessionId, WorkerId};
+use crate::island::IslandAccount;
 use crate::plan::feasible;
 use crate::resources::Resources;
 use crate::session::{Session, SessionSpec};
@@ -63,6 +64,7 @@ fn session(state: &State, at: Millis, spec: &SessionSpec) -> Result<Session, Ref
         lacking_since: None,
         failures: BTreeMap::new(),
         kept: Vec::new(),
+        islands: IslandAccount::default(),
         spec: spec.clone(),
     })
 }

@@ -56,6 +56,13 @@ impl<P: Clone, R, C: Clone> Dispatcher<P, R, C> {
         }
     }
 
+    /// An attempt that was given up with its worker ended there all the same, as is heard long after. It counts like any other answer
+    /// that comes too late, where its stream is still open: whether it is.
+    pub fn on_late(&mut self, id: TaskId) -> bool {
+        let stream = self.streams.get_mut(&id.stream);
+        stream.map(|stream| stream.ledger.fenced += 1).is_some()
+    }
+
     /// An attempt has got so far that the task's next one can begin there. Only the newest may say so.
     pub fn on_checkpoint(&mut self, worker: WorkerId, id: TaskId, attempt: u32, checkpoint: C) -> bool {
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.runs(worker, attempt)) else { return false };

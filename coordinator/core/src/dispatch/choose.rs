@@ -78,6 +78,10 @@ impl WorkerLoad {
         self.outstanding.into_iter().map(|attempt| (attempt.task, attempt.number))
     }
 
+    pub(crate) fn held(&self) -> impl Iterator<Item = (TaskId, u32)> {
+        self.outstanding.iter().map(|attempt| (attempt.task, attempt.number))
+    }
+
     pub(crate) fn begin(&mut self, task: TaskId, number: u32) {
         let place = self.outstanding.len() as u64 + 1;
         self.outstanding.push(Attempt { task, number, place });

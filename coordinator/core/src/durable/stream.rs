@@ -44,7 +44,7 @@ pub struct Account {
     pub failed: u64,
     /// Ends that the client has.
     pub fetched: u64,
-    /// Ends that were refused, as they came from an earlier tenure or for a task that had ended.
+    /// Ends that were refused, as they came for a task that had ended, or were failures of an earlier tenure.
     pub fenced: u64,
 }
 

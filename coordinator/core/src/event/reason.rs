@@ -33,6 +33,7 @@ impl Event {
             Self::WorkerResized { .. } => "by the measured use of its session's workers".into(),
             Self::WorkerReturned { .. } => "its session's tasks need fewer".into(),
             Self::WorkerLeaving { why, .. } => why.to_string(),
+            Self::IslandReported { .. } => "it is back in the mesh".into(),
             Self::StreamOpened { .. } => "durable tasks of it were accepted".into(),
             Self::StreamMoved { from, .. } => format!("node {from} was lost"),
             Self::NodeJoined { reason, .. }

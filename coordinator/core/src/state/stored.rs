@@ -28,6 +28,9 @@ pub(super) struct Stored {
     sessions: BTreeMap<SessionId, Session>,
     workers: BTreeMap<WorkerId, Worker>,
     durable: Durable,
+    /// Missing from what was stored before nodes went on without the mesh.
+    #[serde(default)]
+    island_reports: BTreeMap<NodeId, u64>,
     last_session: SessionId,
     last_worker: WorkerId,
     last_event: u64,
@@ -38,7 +41,7 @@ impl From<Stored> for State {
     fn from(stored: Stored) -> Self {
         let index = Index::of(&stored.nodes, &stored.sessions, &stored.workers);
         let Stored { mesh, policy, seats, nodes, models, sessions, workers, durable, .. } = stored;
-        let Stored { last_session, last_worker, last_event, history, .. } = stored;
+        let Stored { island_reports, last_session, last_worker, last_event, history, .. } = stored;
         Self {
             mesh,
             policy,
@@ -48,6 +51,7 @@ impl From<Stored> for State {
             sessions,
             workers,
             durable,
+            island_reports,
             last_session,
             last_worker,
             last_event,

@@ -133,7 +133,7 @@ fn a_task_that_has_ended_does_not_end_again() {
 }
 
 #[test]
-fn a_lost_gateway_s_tasks_go_to_one_that_has_a_worker_and_its_ends_are_refused() {
+fn a_lost_gateway_s_tasks_go_to_one_that_has_a_worker_and_its_answers_count_while_there_is_none() {
     let mut mesh = Mesh::of(&[(A, 4), (B, 4), (C, 4)]);
     let session = mesh.session(1);
     mesh.place(session, C, "cpu");
@@ -146,10 +146,20 @@ fn a_lost_gateway_s_tasks_go_to_one_that_has_a_worker_and_its_ends_are_refused()
     assert!(stream(&mesh).attempt_first() > 4_096, "above all that the first gateway may have used");
     assert_eq!(mesh.apply(command), [], "said again by a leader that did not know, it changes nothing");
 
-    mesh.apply(end(1, &[0]));
+    // That it failed there says nothing of elsewhere.
+    let failed = End { result: Err("no worker".into()), ..done(1) };
+    mesh.apply(Command::Tasks(TaskCommand::End { stream: STREAM, tenure: 1, ends: vec![(Sequence(0), failed)] }));
     assert_eq!((counts(&mesh), stream(&mesh).account.fenced), ((2, 0), 1));
+    // The lost gateway comes back with an answer to one of them: it counts, once, and is work that need not be done again.
+    mesh.apply(end(1, &[0, 0]));
+    assert_eq!((counts(&mesh), stream(&mesh).account.fenced), ((1, 1), 2));
+    // The other gateway was at both.
     mesh.apply(end(2, &[0, 1]));
-    assert_eq!(counts(&mesh), (0, 2));
+    assert_eq!((counts(&mesh), stream(&mesh).account.fenced), ((0, 2), 3));
+    assert_eq!(
+        mesh.state.sessions[&session].islands.repeated, 2,
+        "answers that were refused: done twice, delivered once"
+    );
     mesh.apply(Command::NodeDown(C));
     assert_eq!(next(&mesh), None, "nothing of it is left to run");
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use skein_core::island::{CHARGE_STEP, CUT_AFTER_MIN, Island};
+use skein_core::island::{CHARGE_STEP, CUT_AFTER_MIN, Island, IslandAccount, IslandReport, REPORT_SESSIONS_MAX};
 use skein_core::session::{OFFLINE_MAX, OFFLINE_UNLIMITED, SessionSpec};
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
-use skein_core::{Command, Millis, SessionId};
+use skein_core::{Command, Event, Millis, SessionId};
 
-use crate::mesh::{A, Mesh, session};
+use crate::mesh::{A, B, Mesh, session};
 
 const DOWN_AFTER_MAX: Millis = Millis(3_000);
 
@@ -26,10 +26,10 @@ fn an_island_goes_on_for_as_long_as_each_session_allows() {
     let (mesh, long, short) = mesh();
     let mut island = Island::new(Millis(0), DOWN_AFTER_MAX, Millis(0));
     island.on_contact(Millis(1_000));
-    assert!(!island.is_cut(Millis(3_999)) && island.stopped(Millis(3_999), &mesh.state).is_empty());
-    assert!(island.is_cut(Millis(4_000)));
-    assert_eq!(island.stopped(Millis(4_000), &mesh.state), BTreeSet::from([short]));
-    assert_eq!(island.left(Millis(4_000), Millis(10_000)), Some(Millis(7_000)));
+    assert!(!island.is_cut(Millis(5_999)) && island.stopped(Millis(5_999), &mesh.state).is_empty());
+    assert!(island.is_cut(Millis(6_000)));
+    assert_eq!(island.stopped(Millis(6_000), &mesh.state), BTreeSet::from([short]));
+    assert_eq!(island.left(Millis(6_000), Millis(10_000)), Some(Millis(5_000)));
     assert_eq!(island.stopped(Millis(10_999), &mesh.state), BTreeSet::from([short]));
     assert_eq!(island.stopped(Millis(11_000), &mesh.state), BTreeSet::from([long, short]));
     assert_eq!(island.left(Millis(u64::MAX), OFFLINE_UNLIMITED), None);
@@ -53,8 +53,8 @@ fn a_reboot_gives_no_time_back() {
     let (mesh, long, short) = mesh();
     let mut island = Island::new(Millis(0), DOWN_AFTER_MAX, Millis(0));
     assert_eq!(island.to_charge(Millis(2_000)), None, "it is no island yet");
-    assert_eq!(island.to_charge(Millis(3_000)), Some(Millis(3_000 + CHARGE_STEP.0)));
-    assert_eq!(island.to_charge(Millis(7_000)), None, "that is paid for already");
+    assert_eq!(island.to_charge(Millis(5_000)), Some(Millis(5_000 + CHARGE_STEP.0)));
+    assert_eq!(island.to_charge(Millis(9_000)), None, "that is paid for already");
     // It dies, and starts without a network. Its clock may say anything.
     let mut island = Island::new(Millis(0), DOWN_AFTER_MAX, Millis(8_000));
     assert!(island.is_cut(Millis(0)), "it was an island");
@@ -120,4 +120,20 @@ fn an_offline_time_is_a_year_at_most_or_has_no_end() {
     let asked = |offline| SessionSpec { offline, ..session(1) }.check();
     assert!([Millis(0), OFFLINE_MAX, OFFLINE_UNLIMITED].into_iter().all(|offline| asked(offline).is_ok()));
     assert!(asked(Millis(OFFLINE_MAX.0 + 1)).is_err_and(|why| why.contains("offline")));
+}
+
+#[test]
+fn what_an_island_did_is_entered_once() {
+    let (mut mesh, long, short) = mesh();
+    let account = IslandAccount { done: 5, failed: 1, repeated: 2, ..IslandAccount::default() };
+    let report = |node, number, sessions| Command::IslandReport(IslandReport { node, number, sessions });
+    let events = mesh.apply(report(A, 1, vec![(long, account), (SessionId(99), account)]));
+    assert_eq!(events, [Event::IslandReported { node: A, session: long, account }]);
+    assert_eq!(mesh.apply(report(A, 1, vec![(long, account)])), [], "its answer got lost, and it is sent again");
+    mesh.apply(report(A, 2, vec![(long, account), (short, account)]));
+    assert_eq!(mesh.state.sessions[&long].islands, account.plus(account));
+    assert_eq!(mesh.state.sessions[&short].islands, account);
+    assert!(mesh.refusal(report(B, 1, vec![])).to_string().contains("no node"));
+    let many = vec![(long, account); REPORT_SESSIONS_MAX + 1];
+    assert!(mesh.refusal(report(A, 3, many)).to_string().contains("257 sessions"));
 }

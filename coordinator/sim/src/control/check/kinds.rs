@@ -43,6 +43,7 @@ pub(in crate::control) fn of_event(event: &Event) -> &'static str {
         Event::StreamOpened { .. } => "event_stream_opened",
         Event::StreamMoved { .. } => "event_stream_moved",
         Event::StreamClosed { .. } => "event_stream_closed",
+        Event::IslandReported { .. } => "event_island_reported",
     }
 }
 
@@ -67,6 +68,7 @@ pub(in crate::control) fn of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::NoWorker(_) => "refused_no_worker",
         Refusal::NoStream(_) => "refused_no_stream",
         Refusal::BadTasks(_) => "refused_bad_tasks",
+        Refusal::BadReport(_) => "refused_bad_report",
     }
 }
 
