@@ -89,7 +89,7 @@ impl Islands {
         if was_cut {
             tracing::info!("the mesh is back");
         }
-        self.inner.cut.send_if_modified(|cut| std::mem::take(cut));
+        self.inner.cut.send_if_modified(std::mem::take);
         if was_charged
             && let Err(error) = std::fs::remove_file(&self.inner.path)
             && error.kind() != std::io::ErrorKind::NotFound

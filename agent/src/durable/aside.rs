@@ -31,7 +31,7 @@ pub async fn deliver(durable: Durable) {
                 continue;
             }
             Err(error) => {
-                tracing::warn!(%stream, "{count} ends from while this node was cut off do not count: {error}")
+                tracing::warn!(%stream, "{count} ends from while this node was cut off do not count: {error}");
             }
         }
         durable.waiting.remove(number).await;

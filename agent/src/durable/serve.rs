@@ -31,6 +31,9 @@ const ENDS_UNDER_WAY_MAX: usize = 1_024;
 /// Ends that are looked up at once: the state is not read for longer than it takes to clone so many.
 const LOOK_MAX: usize = 64;
 
+/// Why a node without the mesh takes no durable tasks in.
+const CUT_OFF: &str = "this node is cut off from the mesh, and a durable task is accepted only when a majority of the voters has it: \
+                       submit it when the mesh is back, or run it without --durable";
 /// How long the mesh keeps what a client has already: an age for the machine, and nothing to anybody.
 const FETCHED_AFTER: Duration = Duration::from_millis(50);
 /// Or until there are so many.
@@ -81,11 +84,7 @@ async fn opened(durable: &Durable, open: &DurableOpen) -> Result<(SessionId, Seq
             Err(ApiError::Refused(Refusal::BadTasks(format!("the stream belongs to session {known}"))))
         }
         // Accepted means committed, so there is nothing to promise; what is accepted already can be waited for.
-        (_, Some(_)) if durable.api.islands.is_cut() => Err(ApiError::Unavailable(
-            "this node is cut off from the mesh, and a durable task is accepted only when a majority of the voters has it: submit it \
-             when the mesh is back, or run it without --durable"
-                .into(),
-        )),
+        (_, Some(_)) if durable.api.islands.is_cut() => Err(ApiError::Unavailable(CUT_OFF.into())),
         (Some(known), _) => Ok(known),
         (None, None) => Err(ApiError::Refused(Refusal::NoStream(open.stream))),
         (None, Some(session)) => match find_session(&durable.gateway, seat, session).await {
@@ -121,6 +120,11 @@ impl Serving<'_> {
 
     /// Has a batch accepted; up to where the stream is then.
     async fn accept(&self, first: Sequence, tasks: Vec<NewTask>, message: Frame) -> Result<Sequence, ApiError> {
+        // Where something of the stream is accepted, the client rather waits for the rest.
+        let (seat, stream) = (&self.durable.api.seat, self.open.stream);
+        if self.durable.api.islands.is_cut() && seat.read(|state| state.durable.stream(stream).is_none()) {
+            return Err(ApiError::Invalid(CUT_OFF.into()));
+        }
         let full = || ApiError::Unavailable("this agent holds as many bytes as it may; come again shortly".into());
         let _held = self.durable.gateway.hold(message.payload.len()).ok_or_else(full)?;
         let mut first = first;

@@ -67,18 +67,15 @@ async fn tell_gateways(api: &Api) {
         if asked.contains(&(gateway, session)) {
             return;
         }
-        match tell_gateway(api, gateway, session, &late).await {
-            Some(LateAnswer { repeated, unclaimed }) => {
-                // A stranger's numbers: it cannot speak of more than it was told.
-                let repeated = repeated.min(late.len() as u64);
-                let unclaimed = unclaimed.min(late.len() as u64 - repeated);
-                ledger.told(&late, IslandAccount { repeated, unclaimed, ..IslandAccount::default() });
-            }
-            None => {
-                asked.push((gateway, session));
-                ledger.put_off(&late);
-            }
-        }
+        let Some(LateAnswer { repeated, unclaimed }) = tell_gateway(api, gateway, session, &late).await else {
+            asked.push((gateway, session));
+            ledger.put_off(&late);
+            continue;
+        };
+        // A stranger's numbers: it cannot speak of more than it was told.
+        let repeated = repeated.min(late.len() as u64);
+        let unclaimed = unclaimed.min(late.len() as u64 - repeated);
+        ledger.told(&late, IslandAccount { repeated, unclaimed, ..IslandAccount::default() });
     }
 }
 
@@ -107,7 +104,7 @@ async fn tell_mesh(api: &Api) {
             Ok(_) => {}
             Err(ApiError::Unavailable(why)) => return tracing::debug!("the account of an island waits: {why}"),
             Err(error) => {
-                tracing::warn!("the account of what was done while this node was cut off was not taken: {error}")
+                tracing::warn!("the account of what was done while this node was cut off was not taken: {error}");
             }
         }
         ledger.entered();

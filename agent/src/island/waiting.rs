@@ -100,17 +100,14 @@ impl Waiting {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let number = u64::from_str_radix(name, 16).ok();
-            match number.zip(read(&path)) {
-                Some((number, (record, bytes))) => {
-                    index.next = index.next.max(number + 1);
-                    index.reserve(record.ends.len(), bytes);
-                    index.enter(number, &record, bytes);
-                }
-                None => {
-                    tracing::warn!("{} is no whole record of ended tasks: they are done again", path.display());
-                    std::fs::remove_file(&path)?;
-                }
-            }
+            let Some((number, (record, bytes))) = number.zip(read(&path)) else {
+                tracing::warn!("{} is no whole record of ended tasks: they are done again", path.display());
+                std::fs::remove_file(&path)?;
+                continue;
+            };
+            index.next = index.next.max(number + 1);
+            index.reserve(record.ends.len(), bytes);
+            index.enter(number, &record, bytes);
         }
         Ok(Self { inner: Arc::new(Inner { directory, bytes_max, index: Mutex::new(index), came: Notify::new() }) })
     }
@@ -170,13 +167,11 @@ impl Waiting {
             };
             let path = path(&self.inner.directory, number);
             let read = tokio::task::spawn_blocking(move || read(&path)).await.ok().flatten();
-            match read {
-                Some((record, _)) => return (number, record),
-                None => {
-                    tracing::warn!("a record of ended tasks was lost on disk: they are done again");
-                    self.remove(number).await;
-                }
+            if let Some((record, _)) = read {
+                return (number, record);
             }
+            tracing::warn!("a record of ended tasks was lost on disk: they are done again");
+            self.remove(number).await;
         }
     }
 
@@ -238,8 +233,12 @@ impl Index {
     fn enter(&mut self, number: u64, record: &Record, bytes: u64) {
         let tasks: Vec<_> = record.ends.iter().map(|(task, _)| (record.stream, *task)).collect();
         let files: Vec<Digest> = answers(record).map(|(file, _)| file).collect();
-        tasks.iter().for_each(|task| *self.tasks.entry(*task).or_default() += 1);
-        files.iter().for_each(|file| *self.files.entry(*file).or_default() += 1);
+        for task in &tasks {
+            *self.tasks.entry(*task).or_default() += 1;
+        }
+        for file in &files {
+            *self.files.entry(*file).or_default() += 1;
+        }
         self.records.insert(number, Held { bytes, tasks, files });
     }
 

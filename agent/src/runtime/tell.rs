@@ -58,7 +58,9 @@ impl Teller {
         let own = self.api.node;
         let others: Vec<NodeId> =
             self.api.seat.read(|state| state.nodes.keys().copied().filter(|node| *node != own).collect());
-        others.into_iter().for_each(|node| self.tell_node(node, Word::Led));
+        for node in others {
+            self.tell_node(node, Word::Led);
+        }
     }
 
     fn tell_node(&self, to: NodeId, word: Word) {

@@ -133,7 +133,7 @@ impl Island {
         Some(self.charged)
     }
 
-    /// The sessions of this node that stop here now: those with a worker on it whose time is over, and those that have none.
+    /// The sessions whose time on this node is over now.
     pub fn stopped(&self, now: Millis, state: &State) -> BTreeSet<SessionId> {
         let over = state.sessions.iter().filter(|(_, session)| !self.goes_on(now, session.spec.offline));
         over.map(|(id, _)| *id).collect()

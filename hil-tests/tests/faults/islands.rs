@@ -95,7 +95,6 @@ fn stays_stopped(trial: &Trial, agent: usize) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "`cargo xtask hil --json` reads what the test measured from there")]
 fn a_node_that_starts_without_a_network_goes_on_with_what_it_held() {
     let name = "a node with a worker is killed and starts without a network";
     let Some(mut trial) = mesh(name, "1h") else { return };

@@ -108,7 +108,7 @@ fn remarks(session: &SessionStatus) -> Vec<String> {
     }
     match &session.island {
         Some(SessionIsland { stopped: Some(why), .. }) => {
-            lines.push(format!("it has stopped on the node that was asked: {why}"))
+            lines.push(format!("it has stopped on the node that was asked: {why}"));
         }
         Some(SessionIsland { left: Some(left), .. }) => {
             lines.push(format!(
