@@ -14,6 +14,7 @@ use skein_core::{Millis, NodeId, SessionId, State};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::agent::MESH_FILE;
 use ledger::Ledger;
 
 pub mod ledger;
@@ -34,6 +35,8 @@ struct Inner {
     node: NodeId,
     begin: Instant,
     path: PathBuf,
+    /// It was in a mesh when it last ran.
+    had_mesh: bool,
     account: Mutex<Account>,
     cut: watch::Sender<bool>,
     ledger: Ledger,
@@ -43,6 +46,8 @@ struct Inner {
 struct Account {
     island: Island,
     stopped: BTreeSet<SessionId>,
+    /// Whether it was cut off at the last look.
+    was_cut: bool,
     /// There is a file to be removed once the mesh is back.
     is_charged: bool,
 }
@@ -71,12 +76,23 @@ impl Islands {
     /// The account of an agent that starts with this state directory.
     pub fn open(node: NodeId, state_dir: &Path, down_after_max: Millis) -> Self {
         let path = state_dir.join(CHARGED_FILE);
+        let had_mesh = state_dir.join(MESH_FILE).exists();
         let carried = read_charged(&path);
         let island = Island::new(Millis(0), down_after_max, carried);
         let cut = watch::Sender::new(island.is_cut(Millis(0)));
         let ledger = Ledger::open(state_dir);
-        let account = Account { island, stopped: BTreeSet::new(), is_charged: carried > Millis(0) };
-        Self { inner: Arc::new(Inner { node, begin: Instant::now(), path, account: Mutex::new(account), cut, ledger }) }
+        let account = Account { island, stopped: BTreeSet::new(), was_cut: false, is_charged: carried > Millis(0) };
+        Self {
+            inner: Arc::new(Inner {
+                node,
+                begin: Instant::now(),
+                path,
+                had_mesh,
+                account: Mutex::new(account),
+                cut,
+                ledger,
+            }),
+        }
     }
 
     /// A leader that is sure of itself was heard, or is this agent.
@@ -98,12 +114,18 @@ impl Islands {
         }
     }
 
-    /// Looks at the clock. The sessions that this node does not go on with, where that has changed or it was cut off just now.
+    /// Looks at the clock. The sessions that this node does not go on with, where that has changed, or whether it is cut off.
     pub fn look(&self, state: &State) -> Option<BTreeSet<SessionId>> {
+        if state.mesh.is_none() && !self.inner.had_mesh {
+            // It has no mesh to be cut off from. One that had, may still be reading its log.
+            self.contact();
+            return None;
+        }
         let now = self.now();
         let mut account = self.lock();
         let is_cut = account.island.is_cut(now);
-        let news = self.inner.cut.send_if_modified(|cut| std::mem::replace(cut, is_cut) != is_cut);
+        let news = std::mem::replace(&mut account.was_cut, is_cut) != is_cut;
+        self.inner.cut.send_if_modified(|cut| std::mem::replace(cut, is_cut) != is_cut);
         if news && is_cut {
             tracing::warn!("cut off from the mesh: going on with the sessions that this node holds");
         }

@@ -188,6 +188,10 @@ impl Runtime {
     fn step(&mut self, state_changed: bool) {
         let now = self.now();
         if state_changed {
+            if self.api.islands.is_cut() {
+                // The log may only now have been read, and tells of sessions whose time here is over.
+                self.look_at_island();
+            }
             self.note_mesh();
             let seen = self.seen;
             self.seen = self.api.seat.read(|state| {

@@ -254,3 +254,47 @@ pub async fn serve_worker(
     });
     served
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::protocol::AnswerKind;
+    use skein_core::dispatch::history::Fault;
+    use skein_core::{Sequence, StreamId};
+
+    fn task(number: u64) -> TaskId {
+        TaskId { stream: StreamId(1), sequence: Sequence(number) }
+    }
+
+    fn end(number: u64, result: Result<AnswerKind, Fault>) -> Says {
+        Says::End(AttemptEnd { task: task(number), attempt: 1, run_micros: 0, result, payload: Bytes::new() })
+    }
+
+    #[tokio::test]
+    async fn attempts_whose_gateway_may_not_have_heard_of_them_are_told_when_they_are_done() {
+        let mut recent = Recent::default();
+        for number in 0..6 {
+            recent.came(task(number), 1);
+            if number < 4 {
+                recent.ended(task(number), 1, true);
+            }
+        }
+        // That it sent the fifth and the sixth shows that it had heard of two before them.
+        assert_eq!(recent.0.len(), CREDITS as usize);
+        let (says, ended) = mpsc::channel(4);
+        says.try_send(end(5, Err(Fault::Place("the stick was pulled".into())))).unwrap();
+        says.try_send(end(4, Ok(AnswerKind::Classes(Vec::new())))).unwrap();
+        let told = Mutex::new(Vec::new());
+        recent.tell(ended, |task, _| told.lock().unwrap().push(task)).await;
+        assert_eq!(told.into_inner().unwrap(), [task(2), task(3), task(4)]);
+    }
+
+    #[tokio::test]
+    async fn what_the_worker_did_not_end_is_not_told() {
+        let mut recent = Recent::default();
+        recent.came(task(0), 1);
+        let (says, ended) = mpsc::channel(1);
+        says.try_send(Says::Lost(Loss::Gone)).unwrap();
+        recent.tell(ended, |task, _| panic!("{task:?}")).await;
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use skein_core::dispatch::retry::Retry;
+use skein_core::dispatch::{Dispatcher, Limits, Loss, TaskId};
 use skein_core::island::{CHARGE_STEP, CUT_AFTER_MIN, Island, IslandAccount, IslandReport, REPORT_SESSIONS_MAX};
 use skein_core::session::{OFFLINE_MAX, OFFLINE_UNLIMITED, SessionSpec};
 use skein_core::supervise::{Action, Supervisor, WorkerEvent};
-use skein_core::{Command, Event, Millis, SessionId};
+use skein_core::{Command, Event, Millis, Sequence, SessionId, StreamId, WorkerId};
 
 use crate::mesh::{A, B, Mesh, session};
 
@@ -136,4 +138,23 @@ fn what_an_island_did_is_entered_once() {
     assert!(mesh.refusal(report(B, 1, vec![])).to_string().contains("no node"));
     let many = vec![(long, account); REPORT_SESSIONS_MAX + 1];
     assert!(mesh.refusal(report(A, 3, many)).to_string().contains("257 sessions"));
+}
+
+#[test]
+fn what_is_heard_too_late_of_an_attempt_that_was_given_up_is_counted_and_changes_nothing() {
+    let limits = Limits { tasks_max: 10, streams_max: 1, losses_max: 3 };
+    let mut gateway: Dispatcher<(), (), ()> = Dispatcher::new(limits, Retry::default());
+    let (stream, worker) = (StreamId(1), WorkerId(1));
+    let task = TaskId { stream, sequence: Sequence(0) };
+    gateway.open_stream(stream, true, Sequence(0)).unwrap();
+    gateway.on_worker(worker, A, 1);
+    gateway.submit(task, 1, 50, ()).unwrap();
+    let sent = gateway.next_send(Millis(0)).expect("the worker is free");
+    assert_eq!(gateway.held_by(worker).collect::<Vec<_>>(), [(task, sent.attempt)]);
+    gateway.on_lost(Millis(1), worker, Loss::Gone);
+    assert_eq!(gateway.held_by(worker).count(), 0);
+    assert!(gateway.on_late(task));
+    assert_eq!((gateway.ledger(stream).map(|ledger| ledger.fenced), gateway.pending(stream)), (Some(1), 1));
+    gateway.close_stream(stream);
+    assert!(!gateway.on_late(task), "nobody is there to be told");
 }
