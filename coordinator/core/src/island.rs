@@ -122,8 +122,8 @@ impl Island {
         self.left(now, offline) != Some(Millis(0))
     }
 
-    /// What is to be written to disk now, where something is: before that time is spent, so that no life spends it twice. Zero once
-    /// the mesh is back.
+    /// What is to be written to disk now, where something is: before that time is spent, so that no life spends it twice. What was
+    /// written is to be taken back when the mesh is.
     pub fn to_charge(&mut self, now: Millis) -> Option<Millis> {
         let silence = self.silence(now);
         if !self.is_cut(now) || silence < self.charged {
