@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde::Serialize;
 use skein_core::NodeId;
-use skein_core::explain::Forecast;
+use skein_core::explain::{Forecast, Victim};
+use skein_core::plan::Placement;
 
 use crate::api::{Answer, MeshStatus, Request};
 use crate::cli::amounts::length;
@@ -71,7 +72,7 @@ impl Shown {
     }
 
     fn victims(&self) -> String {
-        let row = |victim: &skein_core::explain::Victim| {
+        let row = |victim: &Victim| {
             [
                 victim.worker.to_string(),
                 victim.session.to_string(),
@@ -83,6 +84,26 @@ impl Shown {
         };
         let headings = ["WORKER", "SESSION", "NODE", "DEVICE", "GRACE", "WHY"];
         format!("\nWould have to leave:\n{}", table(headings, self.forecast.victims.iter().map(row).collect()))
+    }
+}
+
+impl Shown {
+    /// What would follow, step by step.
+    fn then(&self) -> String {
+        let start = |placement: &Placement| {
+            let (node, device) = (self.name(placement.node), &placement.device);
+            format!("a worker of session {} starts on {node}, device '{device}'", placement.session)
+        };
+        let leave = |victim: &Victim| {
+            let (node, why) = (self.name(victim.node), victim.why);
+            format!("worker {} of session {} leaves {node}: {why}", victim.worker, victim.session)
+        };
+        let rows = (2..).zip(&self.forecast.then).flat_map(|(number, step)| {
+            let lines = step.starts.iter().map(start).chain(step.victims.iter().map(leave));
+            lines.map(move |line| [number.to_string(), line])
+        });
+        let more = if self.forecast.goes_on { "\n(and more than is shown)" } else { "" };
+        format!("\nThen, once those have left:\n{}{more}", table(["STEP", "WHAT"], rows.collect()))
     }
 }
 
@@ -103,6 +124,9 @@ impl Show for Shown {
         if !forecast.victims.is_empty() {
             text += &self.victims();
         }
+        if !forecast.then.is_empty() {
+            text += &self.then();
+        }
         if self.outcome != Outcome::Starts {
             text += &format!("\n{}", explain::reasons(&forecast.explanation));
         }
@@ -122,8 +146,7 @@ impl Show for Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_core::explain::Victim;
-    use skein_core::plan::Placement;
+    use skein_core::explain::Step;
     use skein_core::policy::PolicyName;
     use skein_core::worker::Why;
     use skein_core::{Millis, SessionId, WorkerId};
@@ -143,6 +166,8 @@ mod tests {
         };
         let forecast = Forecast {
             session: SessionId(4),
+            then: if victims > 0 { vec![Step { starts: vec![start.clone()], victims: vec![] }] } else { vec![] },
+            goes_on: false,
             starts: vec![start; starts],
             victims: vec![victim; victims],
             explanation: explanation(),
@@ -168,6 +193,7 @@ mod tests {
         let row = text.lines().find(|line| line.starts_with('9')).unwrap();
         let row: Vec<&str> = row.split_whitespace().take(5).collect();
         assert_eq!(row, ["9", "2", "beta", "cpu", "2s"]);
+        assert!(text.contains("2     a worker of session 4 starts on alpha, device 'cpu'"), "{text}");
         assert!(text.contains("gamma") && text.ends_with("Nothing was changed.\n"), "{text}");
         assert_eq!(shown.quiet(), "preempts");
     }

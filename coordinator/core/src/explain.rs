@@ -5,18 +5,18 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::apply::apply;
 use crate::capability::Heat;
-use crate::command::{Command, Entry, Refusal};
 use crate::ids::{NodeId, SessionId, WorkerId};
 use crate::plan::feasible::{self, Unfit};
-use crate::plan::{Change, Placement, Planner, weigh};
+use crate::plan::weigh;
 use crate::policy::PolicyName;
 use crate::resources::Resources;
-use crate::session::SessionSpec;
 use crate::state::State;
 use crate::time::Millis;
-use crate::worker::Why;
+
+pub use forecast::{Forecast, Step, Victim, forecast};
+
+mod forecast;
 
 /// The most places one explanation lists: the chosen, the best of the others, and the refused by node.
 pub const PLACES_MAX: usize = 1_000;
@@ -92,36 +92,6 @@ pub struct Score {
     pub load_percent: u8,
 }
 
-/// What would happen if a session were opened now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forecast {
-    /// The number it would get.
-    pub session: SessionId,
-    /// Where its workers would start at once.
-    pub starts: Vec<Placement>,
-    /// Workers that would have to leave for it.
-    pub victims: Vec<Victim>,
-    /// How the mesh's places look to it before that.
-    pub explanation: Explanation,
-}
-
-/// A worker that would have to leave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Victim {
-    /// Which.
-    pub worker: WorkerId,
-    /// Whose.
-    pub session: SessionId,
-    /// Where.
-    pub node: NodeId,
-    /// On which device.
-    pub device: String,
-    /// Why.
-    pub why: Why,
-    /// The time it would have to finish.
-    pub grace: Millis,
-}
-
 /// Explains a session; none where there is no such session.
 pub fn session(state: &State, now: Millis, id: SessionId) -> Option<Explanation> {
     explain(state, now, id, None)
@@ -150,32 +120,5 @@ fn explain(state: &State, now: Millis, id: SessionId, worker: Option<WorkerId>) 
         never_fits: feasible::never_fits(state, session),
         places,
         left_out,
-    })
-}
-
-/// What would happen if this session were opened now. Nothing changes.
-pub fn forecast(state: &State, now: Millis, spec: &SessionSpec) -> Result<Forecast, Refusal> {
-    let mut trial = state.clone();
-    let spec = SessionSpec { claim: None, ..spec.clone() };
-    apply(&mut trial, &Entry { at: now, command: Command::SessionCreate(spec) })?;
-    let session = trial.last_session;
-    let plan = Planner::default().plan(&trial, now, usize::MAX);
-    let starts = plan.starts().filter(|placement| placement.session == session).cloned().collect();
-    let victims = plan.changes.iter().filter_map(|change| victim(&trial, session, change)).collect();
-    let explanation = explain(&trial, now, session, None).ok_or(Refusal::NoSession(session))?;
-    Ok(Forecast { session, starts, victims, explanation })
-}
-
-fn victim(state: &State, of: SessionId, change: &Change) -> Option<Victim> {
-    let Change::Leave { worker: id, why } = change else { return None };
-    let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return None };
-    let worker = state.workers.get(id).filter(|_| *by == of)?;
-    Some(Victim {
-        worker: *id,
-        session: worker.session,
-        node: worker.node,
-        device: worker.device.clone(),
-        why: *why,
-        grace: state.grace_of(worker),
     })
 }

@@ -10,6 +10,7 @@ mod draw;
 mod durable;
 mod election;
 mod events;
+mod forecast;
 mod health;
 mod island;
 mod known_answers;
