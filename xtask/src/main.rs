@@ -66,7 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli {
         Cli::Test { step } => test::run(&house, step.as_deref()),
         Cli::Tidy => tidy::check(&house),
-        Cli::Simulate(args) => simulate::run(&house, &args),
+        Cli::Simulate(args) => simulate::run(&args),
         Cli::Bench(Measure { name, json }) => bench::run(&house, &name, json),
         Cli::Hil(Measure { name, json }) => hil::run(&house, &name, json),
         Cli::Mutants { json } => mutants::run(&house, json),
