@@ -120,7 +120,9 @@ fn spare_workers_are_divided_by_shares() {
         seen.0 + seen.1 == 4
     });
     measured("places_taken_s", begin.elapsed().as_secs_f64(), "s", None, true);
-    // What each has from then on, look after look. The first few may fall into an exchange.
+    // Whoever came first may have had more, and an exchange takes the time of a grace and of a start.
+    bed.wait("they are divided", || spare(&bed) == (1, 3));
+    // What each has from then on, look after look.
     let (mut sums, mut looks) = ((0, 0), 0);
     bed.wait("the shares were looked at long enough", || {
         seen = spare(&bed);
