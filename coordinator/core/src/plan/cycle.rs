@@ -137,9 +137,12 @@ impl<'cycle> Cycle<'cycle> {
         served.entry(id).or_insert_with(look).clone()
     }
 
-    /// A worker goes now.
+    /// A worker goes now; one that had to leave for a session is not on its way any more.
     pub(super) fn stop(&mut self, slot: usize, worker: WorkerId) {
         self.places.change(slot, |slot| slot.take(worker));
+        if let Some(by) = self.state.workers.get(&worker).and_then(|worker| worker.duty.leaves_for()) {
+            self.leaves_no_more(slot, by);
+        }
         self.changes.push(Change::Stop(worker));
     }
 
@@ -161,12 +164,17 @@ impl<'cycle> Cycle<'cycle> {
     pub(super) fn recall(&mut self, slot: usize, worker: WorkerId, session: SessionId, by: SessionId) {
         self.places.change(slot, |slot| slot.set_part(worker, Part::Serving));
         self.gain(session, 1);
+        self.leaves_no_more(slot, by);
+        self.changes.push(Change::Recall(worker));
+    }
+
+    /// One worker less leaves a node for a session.
+    fn leaves_no_more(&mut self, slot: usize, by: SessionId) {
         if let Some(spots) = self.leaving_for.get_mut(&by)
             && let Some(at) = spots.iter().position(|(left, _)| *left == slot)
         {
             spots.swap_remove(at);
         }
-        self.changes.push(Change::Recall(worker));
     }
 
     /// Workers of a session that had to leave for another when the cycle began.
@@ -174,16 +182,18 @@ impl<'cycle> Cycle<'cycle> {
         self.leavers.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether one of those that leave for a session leaves for nothing: it lacks nothing any more, or fewer than leave for
-    /// it and has a place for each.
+    /// Whether one of those that leave for a session may stay, by the rule that `apply` asks of the mesh it meets; and, which is
+    /// the planner's alone, whether the session has a place then for each worker that it lacks. It is asked of the mesh as the
+    /// changes before this one leave it, in the order of which they are made: who is called back as a worker starts elsewhere
+    /// comes after that start, and goes on leaving where that is refused.
     pub(super) fn leaves_for_nothing(&self, why: Why) -> bool {
         let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return false };
         let Some(session) = self.state.sessions.get(&by) else { return true };
-        let has = self.serving(by).saturating_sub(self.claimed.get(&by).copied().unwrap_or(0));
-        let lacks = feasible::wanted_of(session, why).saturating_sub(has);
-        let count = |spots: Option<&Vec<Spot>>| spots.map_or(0, |spots| u32::try_from(spots.len()).unwrap_or(u32::MAX));
-        let places = self.serving(by) - has + count(self.kept.get(&by));
-        lacks == 0 || (count(self.leaving_for.get(&by)) > lacks && places >= lacks)
+        let claimed = self.claimed.get(&by).copied().unwrap_or(0);
+        let lacks = feasible::lacked_by(session, why, self.serving(by).saturating_sub(claimed));
+        let count = |spots: Option<&Vec<Spot>>| spots.map_or(0, Vec::len);
+        let places = claimed as usize + count(self.kept.get(&by));
+        feasible::is_one_too_many(lacks, count(self.leaving_for.get(&by))) && places >= lacks
     }
 
     /// A worker is given more or less, in the place of what is only kept warm where need be.

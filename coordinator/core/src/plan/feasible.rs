@@ -123,19 +123,26 @@ pub fn check<'state>(state: &'state State, now: Millis, placement: &Placement) -
     Ok(session)
 }
 
-/// Whether a worker that has to leave for a session may stay: that is over, or lacks fewer workers than leave for it.
+/// Whether a worker that has to leave for a session may stay, in the state as it is.
 pub(crate) fn leaves_for_nothing(state: &State, why: Why) -> Result<(), Unfit> {
     let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return Ok(()) };
     let Some(session) = state.sessions.get(&by) else { return Ok(()) };
-    let lacks = wanted_of(session, why).saturating_sub(state.index().serving(by)) as usize;
+    let lacks = lacked_by(session, why, state.index().serving(by));
     let leaving = state.index().leaving().filter_map(|(_, id)| state.workers.get(&id));
     let for_it = leaving.filter(|worker| worker.duty.leaves_for() == Some(by)).count();
-    if lacks == 0 || for_it > lacks { Ok(()) } else { Err(Unfit::StillNeeded(by)) }
+    if is_one_too_many(lacks, for_it) { Ok(()) } else { Err(Unfit::StillNeeded(by)) }
 }
 
-/// How many workers a session may have others leave for, for such a reason: the fixed ones, or all that it wants.
-pub(crate) fn wanted_of(session: &Session, why: Why) -> u32 {
-    if matches!(why, Why::Preempted { .. }) { session.spec.fixed } else { session.target() }
+/// How many workers a session, of which so many serve, lacks of those that others may have to leave for, for such a reason:
+/// of the fixed ones, or of all that it wants.
+pub(crate) fn lacked_by(session: &Session, why: Why, serving: u32) -> usize {
+    let most = if matches!(why, Why::Preempted { .. }) { session.spec.fixed } else { session.target() };
+    most.saturating_sub(serving) as usize
+}
+
+/// Whether one of so many that leave for a session may stay: it lacks nothing, or fewer workers than leave for it.
+pub(crate) fn is_one_too_many(lacks: usize, leaving: usize) -> bool {
+    lacks == 0 || leaving > lacks
 }
 
 /// Whether the node as such may hold a worker of this session.

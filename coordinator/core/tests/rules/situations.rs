@@ -10,7 +10,7 @@ use skein_core::plan::{Change, STARVES_AFTER};
 use skein_core::policy::PolicyName;
 use skein_core::session::{Hold, SessionSpec};
 use skein_core::worker::{Duty, Why, WorkerReport};
-use skein_core::{Command, Millis, NodeId, Resources, SessionId, WorkerId};
+use skein_core::{Command, Event, Millis, NodeId, Resources, SessionId, WorkerId};
 
 use crate::mesh::{A, B, C, Mesh, cores, device, node, session};
 

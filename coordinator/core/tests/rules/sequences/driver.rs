@@ -10,7 +10,8 @@ use skein_core::plan::{CHANGES_MAX, Plan, Planner};
 use skein_core::session::SessionSpec;
 use skein_core::worker::{Duty, Why, WorkerReport, WorkerStatus};
 use skein_core::{
-    Command, Entry, MeshId, Millis, NodeId, Resources, Sequence, SessionId, State, StreamId, WorkerId, apply, health,
+    Command, Entry, Event, MeshId, Millis, NodeId, Resources, Sequence, SessionId, State, StreamId, WorkerId, apply,
+    health,
 };
 
 use super::steps::Step;
@@ -43,7 +44,8 @@ impl Driver {
         driver
     }
 
-    /// It happens. What is refused changes nothing.
+    /// It happens. What is refused changes nothing; nothing is of a plan that was just made, or it might be planned and refused
+    /// for ever.
     pub(super) fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
         if let Step::Wait(length) = step {
             self.now = self.now + Millis(*length);
@@ -51,7 +53,9 @@ impl Driver {
         for command in self.commands(step) {
             let before = self.state.clone();
             let entry = Entry { at: self.now, command };
-            if apply(&mut self.state, &entry).is_err() {
+            if let Ok(events) = apply(&mut self.state, &entry) {
+                is_whole(step, &events)?;
+            } else {
                 prop_assert_eq!(&self.state, &before);
             }
             self.note(&before, &entry.command);
@@ -206,6 +210,12 @@ impl Driver {
         }
         self.met.extend(met);
     }
+}
+
+fn is_whole(step: &Step, events: &[Event]) -> Result<(), TestCaseError> {
+    let mut refused = events.iter().filter(|event| matches!(event, Event::ChangeRefused { .. }));
+    prop_assert!(!matches!(step, Step::Plan) || refused.next().is_none(), "{:?}", events);
+    Ok(())
 }
 
 /// Why a worker of a node is gone after a command.

@@ -296,6 +296,49 @@ fn nobody_is_called_back_where_somebody_else_comes_first() {
     assert_snapshot!(story(&mut mesh), @"session 3 starts on cpu of node 1");
 }
 
+/// Three leave for three workers. One of them is stopped, and one of the three starts there: two leave for two that lack then,
+/// though both of those would have room where the first of the two leaves.
+#[test]
+fn nobody_is_called_back_for_one_that_is_stopped() {
+    let mut mesh = Mesh::of(&[(A, 1), (B, 2), (C, 1)]);
+    for (at, cores, priority, grace) in [(C, 1, 20, 60_000), (B, 2, 30, 30_000), (A, 1, 10, 1_000)] {
+        let victim = mesh.open(SessionSpec { priority, grace: Millis(grace), ..low(cores) });
+        mesh.place(victim, at, "cpu");
+    }
+    mesh.open(SessionSpec { fixed: 3, ..preemptive(90, 1) });
+    assert_eq!(mesh.changes().len(), 3, "all have to leave");
+    mesh.wait(1_000);
+    assert_snapshot!(story(&mut mesh), @"
+    worker 3 of session 3 stops
+    session 4 starts on cpu of node 1
+    --
+    session 4 starts on cpu of node 2
+    session 4 starts on cpu of node 3
+    session 1 starts on cpu of node 2
+    ");
+}
+
+/// What a plan counts on may be gone when it is carried out: then nobody is called back by it, and the next plan, made on what
+/// is so now, does not ask again until there is a reason.
+#[test]
+fn a_victim_whose_recall_is_refused_goes_on_leaving_until_there_is_a_reason() {
+    let mut mesh = Mesh::of(&[(A, 1)]);
+    mesh.open(low(1));
+    mesh.plan();
+    mesh.open(preemptive(90, 1));
+    mesh.plan();
+    mesh.apply(Command::NodeJoin(node(B, 1)));
+    let stale = skein_core::plan(&mesh.state, mesh.now);
+    mesh.apply(Command::NodeDown(B));
+    let events = mesh.apply(Command::Plan(stale.clone()));
+    let refused =
+        |(event, change): (&Event, &Change)| matches!(event, Event::ChangeRefused { change: of, .. } if of == change);
+    assert!(events.len() == 2 && events.iter().zip(&stale.changes).all(refused), "{stale:?}: {events:?}");
+    assert_eq!(mesh.changes(), [], "it is needed still");
+    mesh.apply(Command::NodeUp(B));
+    assert_eq!(mesh.changes(), stale.changes);
+}
+
 #[test]
 fn only_what_is_left_for_a_session_is_kept_for_it() {
     let mut mesh = Mesh::of(&[(A, 4)]);
