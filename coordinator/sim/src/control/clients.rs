@@ -174,8 +174,7 @@ impl World {
         was_up: &BTreeSet<NodeId>,
     ) {
         // A session that is ended once more changes nothing.
-        let is_repeated =
-            matches!(entry.command, Command::SessionEnd(_)) && outcome.as_ref().is_ok_and(|events| events.is_empty());
+        let is_repeated = matches!(entry.command, Command::SessionEnd(_)) && outcome.as_ref().is_ok_and(Vec::is_empty);
         if outcome.is_ok() && !is_repeated {
             for kind in self.accounts.follow(was_up, entry.at, &entry.command) {
                 self.chance.count(kind);
