@@ -21,8 +21,8 @@ pub(super) fn is_nobody_elses(mesh: &Mesh, id: SessionId, session: &Session, pla
     }
     let claims = claims(mesh, id, session, place.0);
     // Not all of them need be waiting for this node: one alone may take what all together leave.
-    let alone = claims.iter().map(core::slice::from_ref);
-    alone.chain([claims.as_slice()]).all(|claims| is_left_over(mesh, id, session, place, claims))
+    let alone = claims.iter().map(|(one, _)| claims.iter().filter(|(other, _)| other == one).copied().collect());
+    alone.chain([claims.clone()]).all(|claims: Vec<_>| is_left_over(mesh, id, session, place, &claims))
 }
 
 /// Whether the session has room when those are there, and all that leave are gone.
@@ -50,8 +50,7 @@ fn claims(mesh: &Mesh, id: SessionId, session: &Session, node: NodeId) -> Vec<(S
     let lacks = mesh.lacking(id, session) > 0;
     let queue = mesh.queue();
     let before = queue.iter().take_while(|(other, _)| !lacks || *other != id);
-    let mut claims: Vec<(SessionId, u32)> =
-        before.map(|(other, known)| (*other, mesh.lacking(*other, known))).collect();
+    let claims: Vec<(SessionId, u32)> = before.map(|(other, known)| (*other, mesh.lacking(*other, known))).collect();
     let is_before = |other: &SessionId| claims.iter().any(|(known, _)| known == other);
     let mut rest = Vec::new();
     for (other, known) in mesh.state.sessions.iter().filter(|(other, _)| **other != id && !is_before(other)) {
@@ -61,8 +60,10 @@ fn claims(mesh: &Mesh, id: SessionId, session: &Session, node: NodeId) -> Vec<(S
             rest.push((*other, target(known) - mesh.serving(*other)));
         }
     }
-    claims.extend(rest);
-    claims
+    // Whoever is to have his fixed workers there competes with the rest for what is spare.
+    let compete = queue.iter().filter(|(_, known)| !lacks && known.spec.share > 0);
+    let more = compete.map(|(other, known)| (*other, target(known) - known.spec.fixed));
+    claims.into_iter().chain(rest).chain(more).collect()
 }
 
 /// For how many workers of a session those that leave a node for it make room: one each, and no more than they take.
