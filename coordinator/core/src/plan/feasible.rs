@@ -115,8 +115,9 @@ pub fn check<'state>(state: &'state State, now: Millis, placement: &Placement) -
     node_may_serve(session, node, now)?;
     device_may_serve(session, node, device)?;
     let others = state.workers_on(placement.node).filter_map(|(_, worker)| beside(state, worker, &device.name));
-    let keepers =
-        state.keepers_on(placement.node).filter(|(keeper, kept_by, _)| is_closed(id, session, *keeper, kept_by));
+    let is_fixed = state.index().serving(id) < session.spec.fixed;
+    let keepers = state.keepers_on(placement.node);
+    let keepers = keepers.filter(|(keeper, kept_by, _)| is_closed((id, session), is_fixed, *keeper, kept_by));
     let keepers = keepers.map(|(keeper, kept_by, kept)| (keeper, &kept_by.hold, *kept == device.name));
     company(id, &session.hold, others.chain(keepers))?;
     has_room(&session.reserved, &state.room(node, device))?;
@@ -207,9 +208,14 @@ fn beside<'state>(state: &'state State, worker: &Worker, device: &str) -> Option
 }
 
 /// Whether a place that a session keeps without a worker there is closed to another one: to all but those that could have
-/// made the worker leave.
-pub(crate) fn is_closed(id: SessionId, session: &Session, keeper: SessionId, kept_by: &Session) -> bool {
-    id != keeper && !session.policy.policy().may_evict(session, kept_by)
+/// made the worker leave, and for more than fixed workers nobody could.
+pub(crate) fn is_closed(
+    (id, session): (SessionId, &Session),
+    is_fixed: bool,
+    keeper: SessionId,
+    kept_by: &Session,
+) -> bool {
+    id != keeper && !(is_fixed && session.policy.policy().may_evict(session, kept_by))
 }
 
 /// Whether one more worker of a session may stand beside those that are there, as far as anybody keeps a place to himself.

@@ -222,6 +222,15 @@ fn a_crowd_on_the_wrong_devices_does_not_hide_the_one_on_the_right_one() {
 }
 
 #[test]
+fn a_kept_device_is_closed_to_whoever_has_its_fixed_workers_and_wants_more() {
+    let (mut mesh, _) = failed_on_its_own_gpu(&[A]);
+    let high = SessionSpec { policy: Some(PolicyName::Preemptive), priority: 90, ..on_gpu(0, 300, 2) };
+    let high = mesh.open(SessionSpec { share: 1, max: 2, ..high });
+    wants(&mut mesh, high, 2);
+    assert_snapshot!(story(&mut mesh), @"");
+}
+
+#[test]
 fn an_equal_priority_is_not_preempted() {
     let mut mesh = Mesh::of(&[(A, 1)]);
     mesh.open(SessionSpec { priority: 90, ..session(1) });

@@ -18,16 +18,17 @@ pub(in crate::control) fn violations(state: &mut State, now: Millis, plan: &Plan
     let mut found = Vec::new();
     let mesh = Mesh::of(state, now);
     let queue: Vec<SessionId> = mesh.queue().into_iter().map(|(id, _)| id).collect();
+    let kept: Kept = state.sessions.iter().map(|(id, known)| (*id, known.kept.clone())).collect();
     for (at, change) in plan.changes.iter().enumerate() {
         let mesh = Mesh::of(state, now);
         let wrong = match change {
             Change::Stop(id) => stop(&mesh, *id, &plan.changes[at..]),
             Change::Leave { worker, why } => leave(&mesh, *worker, *why),
             Change::Return(id) => give_back(&mesh, *id),
-            Change::Revive(id) => revive(&mesh, *id),
+            Change::Revive(id) => revive(&Mesh::of(&keeping(state, &kept), now), *id),
             Change::Recall(id) => recall(&mesh, *id),
             Change::Resize { worker, need } => resize(&mesh, *worker, need),
-            Change::Start(placement) => start(&mesh, placement, &queue),
+            Change::Start(placement) => start(&mesh, &Mesh::of(&keeping(state, &kept), now), placement, &queue),
         };
         found.extend(wrong.map(|why| format!("{change:?}: {why}")));
         found.extend(victims::wrong(&mesh, &plan.changes, at).map(|why| format!("{change:?}: {why}")));
@@ -173,7 +174,20 @@ fn has_more(mesh: &Mesh, by: SessionId, taker: &Session, worker: &Worker) -> boo
     theirs > mine || theirs == mine && has + 1_000_000_000_000 > would
 }
 
-fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId]) -> Option<&'static str> {
+/// Places that sessions keep without a worker there when a plan begins.
+type Kept = BTreeMap<SessionId, Vec<(NodeId, String)>>;
+
+/// The state with what was kept when the plan began: that is closed in all of the plan to whom it was closed then, whoever
+/// took it since, or if its session got another.
+fn keeping(state: &State, kept: &Kept) -> State {
+    let mut then = state.clone();
+    for (id, session) in &mut then.sessions {
+        session.kept = kept.get(id).cloned().unwrap_or_default();
+    }
+    then
+}
+
+fn start(mesh: &Mesh, keeping: &Mesh, placement: &Placement, queue: &[SessionId]) -> Option<&'static str> {
     let Placement { session: id, node, device } = placement;
     let place = mesh.places().find(|(known, place)| known == node && place.name == *device);
     let (Some(session), Some(place)) = (mesh.state.sessions.get(id), place) else { return Some("there is no place") };
@@ -189,13 +203,13 @@ fn start(mesh: &Mesh, placement: &Placement, queue: &[SessionId]) -> Option<&'st
         let Some(waiting) = mesh.state.sessions.get(other).filter(|session| mesh.lacking(*other, session) > 0) else {
             return false;
         };
-        !mesh.may_claim(*other, waiting) && left::has_room_of_its_own(mesh, *other, waiting, place)
+        !keeping.may_claim(*other, waiting) && left::has_room_of_its_own(keeping, *other, waiting, place)
     };
     // A node that is kept free for somebody is so for all others, so this one would not be here.
     if before.filter(|other| *other != id).any(is_passed_over) {
         return Some("somebody who comes before it is passed over");
     }
-    if is_fixed && mesh.promised(*id) == 0 { better(mesh, *id, session, place) } else { None }
+    if is_fixed && mesh.promised(*id) == 0 { better(keeping, *id, session, place) } else { None }
 }
 
 /// Fixed workers are spread over nodes.
