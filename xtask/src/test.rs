@@ -12,9 +12,6 @@ use crate::{demo, simulate, tidy};
 
 type Step = fn(&House) -> Result<()>;
 
-/// How long the simulator goes on after its fixed seeds: a few hundred more, and little beside the tests.
-const MORE_SEEDS_S: u64 = 60;
-
 /// The quick ones first. The documentation's examples come before the tests, whose closing line CI reads as the last.
 const STEPS: [(&str, Step); 10] = [
     ("set-up", set_up),
@@ -25,9 +22,7 @@ const STEPS: [(&str, Step); 10] = [
     ("build", |house| build(house).map(drop)),
     ("examples", |house| house::run(house.cargo(&["test", "--doc", "--workspace", "--quiet"]))),
     ("tests", tests),
-    ("simulate", |_| {
-        simulate::run(&simulate::Args { seeds: 300, from: 0, more_s: MORE_SEEDS_S, seed: None, json: false })
-    }),
+    ("simulate", |_| simulate::run(&simulate::Args { seeds: 300, from: 0, more_s: 0, seed: None, json: false })),
     ("demo", demo::check),
 ];
 
