@@ -227,6 +227,11 @@ impl<'cycle> Cycle<'cycle> {
         self.leaving_for.get(&id).into_iter().flatten().take(LEFT_PLACES_MAX).map(|(slot, _)| *slot).collect()
     }
 
+    /// Whether somebody leaves this very device for a session.
+    pub(super) fn is_left_for(&self, id: SessionId, spot: Spot) -> bool {
+        self.leaving_for.get(&id).is_some_and(|left| left.contains(&spot))
+    }
+
     /// Whether there is anything of its own that a session may get: places that others leave for it, workers that it gave
     /// back, or such as leave for others.
     pub(super) fn may_get_back(&self, id: SessionId) -> bool {

@@ -77,6 +77,10 @@ pub(super) fn keep(cycle: &mut Cycle, request: &Request, count: u32) {
     for number in cycle.left_for(request.id) {
         for _ in 0..made_room_for(cycle, request, number).min(wanted) {
             let Some(spot) = first_left(cycle, request, number) else { break };
+            // One that keeps devices to itself would close a device that nobody leaves for it to those who come before it.
+            if request.session.hold.keeps_device() && !cycle.is_left_for(request.id, spot) {
+                break;
+            }
             cycle.keep(spot, request);
             wanted -= 1;
         }
