@@ -22,6 +22,18 @@ fn a_hundred_seeds_hold_and_try_everything() {
     assert_eq!(unknown, Vec::<&&str>::new(), "not listed in coordinator/sim/src/kinds.rs");
 }
 
+/// Seeds beyond the fixed ones that found a fault once: two sessions that took turns in evicting each other, and a row of
+/// evictions that was too long.
+const FOUND: [u64; 2] = [481, 919];
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    for seed in FOUND {
+        let report = skein_sim::run(seed);
+        assert_eq!(report.violations, Vec::<String>::new(), "replay with: cargo xtask simulate --seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_replays_to_the_letter() {
     let first = skein_sim::run(7);
