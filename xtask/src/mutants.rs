@@ -67,8 +67,8 @@ const MUTANTS: [Mutant; 20] = [
         "priority, at_stake: Millis(0), worker",
     ),
     mutant("shares are by weight", "plan/share.rs", "/ u64::from(session.spec.share.max(1))", "/ 1"),
-    mutant("what is idle is given back", "plan.rs", "        reconcile::give_back(&mut cycle);\n", ""),
-    mutant("who leaves goes when its time is over", "plan.rs", "        reconcile::end_leaving(&mut cycle);\n", ""),
+    mutant("what is idle is given back", "plan.rs", "    reconcile::give_back(cycle);\n", ""),
+    mutant("who leaves goes when its time is over", "plan.rs", "    reconcile::end_leaving(cycle);\n", ""),
     mutant(
         "a drain's newest deadline counts",
         "apply/health.rs",
@@ -154,4 +154,19 @@ pub(crate) fn run(house: &House, json: bool) -> Result<()> {
 
 fn path(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever changes the scheduler hears of it here, and not only when the mutants are run.
+    #[test]
+    fn what_is_to_be_broken_stands_in_its_file_once() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/core/src");
+        for Mutant { rule, file, from, .. } in MUTANTS {
+            let text = std::fs::read_to_string(sources.join(file)).unwrap();
+            assert_eq!(text.matches(from).count(), 1, "'{rule}' in {file}");
+        }
+    }
 }
