@@ -208,36 +208,59 @@ fn a_long_task_goes_on_from_its_checkpoint_when_its_worker_or_its_gateway_is_los
     assert!(part > 0.0 && attempt == 4_097, "attempt {attempt} took over {part}\n{}", bed.logs());
 }
 
+/// Starts a client that waits for 40 pictures.
+fn start(bed: &Bed, agent: usize, session: &str, json: bool) -> Child {
+    let files = material::pictures(40);
+    let mut arguments = vec!["run", session, "--durable"];
+    arguments.extend(json.then_some("--json"));
+    arguments.extend(files.iter().map(String::as_str));
+    let mut command = bed.command_at(agent, &arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("skein run starts")
+}
+
+/// The one stream there is.
+fn named(bed: &Bed) -> Option<String> {
+    bed.cli(&["task", "status", "-q"]).split_whitespace().next().map(str::to_owned)
+}
+
+/// Kills a client once something of its stream was fetched or done. The stream, and what the client had printed.
+fn kill_client(bed: &Bed, mut client: Child, of: &str) -> (String, String) {
+    bed.wait("its tasks are accepted", || {
+        named(bed).is_some_and(|stream| count(bed, &stream, "accepted") == 40 && count(bed, &stream, of) > 0)
+    });
+    client.kill().expect("the client can be killed");
+    let output = client.wait_with_output().expect("the client ends");
+    (named(bed).expect("the mesh has its stream"), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 #[test]
 fn a_client_that_is_killed_leaves_its_tasks_to_the_mesh_and_one_that_loses_its_agent_goes_on() {
     let mut bed = Bed::mesh(3);
     let session = probe::open_session(&bed, 2);
-    let start = |bed: &Bed, agent: usize| -> Child {
-        let files = material::pictures(40);
-        let mut arguments = vec!["run", &session, "--durable", "--json"];
-        arguments.extend(files.iter().map(String::as_str));
-        let mut command = bed.command_at(agent, &arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("skein run starts")
-    };
-    let streams = |bed: &Bed| -> BTreeSet<String> {
-        bed.cli(&["task", "status", "-q"]).split_whitespace().map(str::to_owned).collect()
-    };
-    let mut client = start(&bed, 0);
-    let named = |bed: &Bed| streams(bed).pop_first();
-    bed.wait("its tasks are accepted", || {
-        named(&bed).is_some_and(|stream| count(&bed, &stream, "accepted") == 40 && count(&bed, &stream, "fetched") > 0)
-    });
-    client.kill().expect("the client can be killed");
-    client.wait().expect("the client ends");
-    let stream = named(&bed).expect("the mesh has its stream");
+    let fetch = |stream: &str| probe::rows(&bed.cli(&["task", "fetch", stream, "--wait", "--json"]));
+
+    // What it had told the mesh to have may come again only where that was still on its way; what it had not shown must come.
+    let (stream, shown) = kill_client(&bed, start(&bed, 0, &session, true), "fetched");
     let fetched = usize::try_from(count(&bed, &stream, "fetched")).expect("a few");
-    let rows = probe::rows(&bed.cli(&["task", "fetch", &stream, "--wait", "--json"]));
-    // What it had told the mesh to have is gone; what was on its way to the mesh when it died may come again.
-    assert!(rows.len() + fetched <= 41 && rows.len() + fetched >= 40, "{} and {fetched}", rows.len());
+    let rows = fetch(&stream);
     probe::check_rows(&rows, rows.len());
+    assert!(rows.len() + fetched <= 40, "{} and {fetched}", rows.len());
+    let shown = probe::rows(shown.rsplit_once('\n').map_or("", |(whole, _)| whole));
+    probe::check_rows(&shown, shown.len());
+    let times = |file: &Value, rows: &[Value]| rows.iter().filter(|row| row["file"] == *file).count();
+    for file in material::pictures(40).into_iter().collect::<BTreeSet<_>>() {
+        let all = material::pictures(40).iter().filter(|picture| **picture == file).count();
+        let file = Value::from(file);
+        assert!(times(&file, &shown) + times(&file, &rows) >= all, "{file}: {shown:?} and {rows:?}");
+    }
+
+    // One that makes a table of its answers had shown none yet.
+    let (stream, shown) = kill_client(&bed, start(&bed, 0, &session, false), "done");
+    assert_eq!(shown, "");
+    probe::check_rows(&fetch(&stream), 40);
 
     // Its agent is lost while it waits: it goes on at another, and every answer is shown once.
-    let client = start(&bed, 0);
+    let client = start(&bed, 0, &session, true);
     bed.wait("its tasks are accepted", || named(&bed).is_some_and(|stream| count(&bed, &stream, "accepted") == 40));
     kill(&mut bed, 0);
     let output = client.wait_with_output().expect("the client ends");

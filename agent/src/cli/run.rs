@@ -23,6 +23,7 @@ use row::{End, Row, Told, node_names};
 
 mod durable;
 mod files;
+pub(crate) mod held;
 pub(crate) mod row;
 
 pub(crate) use durable::row as row_of;

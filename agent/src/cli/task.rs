@@ -10,6 +10,7 @@ use crate::api::{Answer, Request, TaskStatus};
 use crate::cli::Common;
 use crate::cli::amounts::time;
 use crate::cli::output::{Show, table};
+use crate::cli::run::held::Held;
 use crate::cli::run::row::{Told, node_names};
 use crate::cli::run::row_of;
 use crate::client::{Client, DurableNews, DurableTasks};
@@ -62,13 +63,18 @@ async fn fetch(common: &Common, client: Client, stream: StreamId, wait: bool) ->
     let expected = if wait { known.kept + known.pending } else { known.kept };
     let mut tasks = DurableTasks::resume(client, stream).await?;
     let mut told = Told::new(common.output());
+    let mut held = Held::default();
     while told.count() < expected {
         let DurableNews::Ended(head, _) = tasks.news().await? else { continue };
         let sequence: Sequence = head.sequence;
+        if held.has(sequence) {
+            continue;
+        }
         let place = usize::try_from(sequence.0).unwrap_or(usize::MAX);
         told.tell(place, row_of(head, None))?;
-        tasks.fetched(&[sequence]).await;
+        held.take(sequence, &mut tasks, &mut told, &names).await?;
     }
+    held.show(&mut tasks, &mut told, &names).await?;
     if known.pending == 0 || wait {
         tasks.close().await?;
     } else {

@@ -13,6 +13,7 @@ use crate::cli::Common;
 use crate::cli::amounts::length;
 use crate::cli::output::{Output, json_line, print};
 use crate::cli::run::files::Files;
+use crate::cli::run::held::Held;
 use crate::cli::run::row::{End, Row, Told, node_names};
 use crate::cli::run::{RunArgs, read};
 use crate::client::{DurableNews, DurableTasks};
@@ -32,6 +33,7 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     let mut told = Told::new(common.output());
     let mut sent = Sent::default();
     let mut files = Files::of(arguments.files);
+    let mut held = Held::default();
     let mut is_said = false;
     loop {
         if tasks.accepted().0 == sent.places.len() as u64 {
@@ -52,7 +54,9 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
         // whoever fetches, where this command will not wait for the rest.
         let news = tasks.news().await?;
         if !arguments.detach {
-            sent.take(&mut tasks, news, &mut told).await?;
+            if let Some(sequence) = sent.take(&held, news, &mut told)? {
+                held.take(sequence, &mut tasks, &mut told, &names).await?;
+            }
         }
     }
     if sent.places.is_empty() {
@@ -64,6 +68,7 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
     if arguments.detach {
         return detached(&told, tasks.id(), sent.places.len());
     }
+    held.show(&mut tasks, &mut told, &names).await?;
     tasks.close().await?;
     told.finish(&names)
 }
@@ -116,17 +121,20 @@ impl Sent {
         Ok(())
     }
 
-    async fn take(&mut self, tasks: &mut DurableTasks, news: DurableNews, told: &mut Told) -> anyhow::Result<()> {
-        let DurableNews::Ended(head, _) = news else { return Ok(()) };
+    /// Takes what came. The task whose end it is, where it is the first time.
+    fn take(&mut self, held: &Held, news: DurableNews, told: &mut Told) -> anyhow::Result<Option<Sequence>> {
+        let DurableNews::Ended(head, _) = news else { return Ok(None) };
         let sequence = head.sequence;
+        if held.has(sequence) {
+            return Ok(None);
+        }
         let latency = self.at.remove(&sequence).map(|since| since.elapsed());
         let place = usize::try_from(sequence.0).ok().and_then(|number| self.places.get(number).copied());
         if let Some(place) = place {
             self.ended += 1;
             told.tell(place, row(head, latency))?;
         }
-        tasks.fetched(&[sequence]).await;
-        Ok(())
+        Ok(Some(sequence))
     }
 }
 

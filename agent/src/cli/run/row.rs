@@ -65,6 +65,8 @@ pub(crate) struct Told {
     pub(crate) output: Output,
     /// By their place; those that were printed already are not kept.
     rows: BTreeMap<usize, Row>,
+    /// Whether some were printed.
+    is_begun: bool,
     count: usize,
     /// The file of the first that failed, and what is wrong with it.
     failed: Option<String>,
@@ -73,7 +75,7 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, rows: BTreeMap::new(), count: 0, failed: None, failed_count: 0 }
+        Self { output, rows: BTreeMap::new(), is_begun: false, count: 0, failed: None, failed_count: 0 }
     }
 
     /// JSON goes out line by line as it comes; a table needs all of its rows.
@@ -100,14 +102,23 @@ impl Told {
         self.failed.as_deref().map(|first| (self.failed_count, first))
     }
 
-    /// Shows all of them, in the order of their places. An error where some have no answer.
-    pub(crate) fn finish(self, names: &Names) -> anyhow::Result<ExitCode> {
-        let rows: Vec<Row> = self.rows.into_values().collect();
-        match self.output {
-            Output::Table => print(&as_table(&rows, names))?,
-            Output::Quiet => print(&rows.iter().map(Row::best).collect::<String>())?,
-            Output::Json => {}
+    /// Shows those that were not printed yet, in the order of their places.
+    pub(crate) fn show(&mut self, names: &Names) -> anyhow::Result<()> {
+        let rows: Vec<Row> = std::mem::take(&mut self.rows).into_values().collect();
+        if rows.is_empty() && self.is_begun {
+            return Ok(());
         }
+        self.is_begun = true;
+        match self.output {
+            Output::Table => print(&as_table(&rows, names)),
+            Output::Quiet => print(&rows.iter().map(Row::best).collect::<String>()),
+            Output::Json => Ok(()),
+        }
+    }
+
+    /// Shows all of them. An error where some have no answer.
+    pub(crate) fn finish(mut self, names: &Names) -> anyhow::Result<ExitCode> {
+        self.show(names)?;
         if self.failed_count > 0 {
             bail!("{} of {} tasks have no answer", self.failed_count, self.count);
         }
