@@ -145,7 +145,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     .await?;
     let (worker_events, workers) = mpsc::unbounded_channel();
     let (beat, beats) = mpsc::channel(NEWS_MAX);
-    let host = Host::new(worker_events);
+    let host = Host::new(worker_events, config.bind_cores);
     let islands = Islands::open(node, &config.state_dir, config.patience().down_after_max);
     let gateway = Gateway::new(node, host.clone(), pool.clone(), islands.clone());
     let trial = Arc::new(Semaphore::new(1));

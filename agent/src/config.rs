@@ -33,6 +33,8 @@ const DOWN_AFTER_MAX: Duration = Duration::from_secs(3);
 const UP_AFTER: Duration = Duration::from_millis(500);
 /// How often an agent tells the leader that it is there.
 const BEAT_EVERY: Duration = Duration::from_millis(150);
+/// More than caches and heaps of a network come to take in use, and little enough on a board with 2 GiB.
+const WORKER_GROWTH: u64 = 256 << 20;
 /// Where the settings file is looked for.
 const FILES: [&str; 2] = ["skein.toml", "/etc/skein/skein.toml"];
 /// The largest settings file that is read, in bytes.
@@ -115,6 +117,12 @@ pub struct Settings {
     /// Named thing that this node offers to workers, and how many, as in camera=2; may be given several times
     #[arg(long, env = "SKEIN_OFFER", value_name = "NAME=COUNT", value_delimiter = ',')]
     pub offer: Option<Vec<String>>,
+    /// Whether each worker gets processor cores of its own; not where several agents share a machine [default: true]
+    #[arg(long, env = "SKEIN_BIND_CORES", value_name = "true|false")]
+    pub bind_cores: Option<bool>,
+    /// By how much a worker may come to take more memory than it took at first, before it is started anew, in MiB or with a unit [default: 256MiB]
+    #[arg(long, env = "SKEIN_WORKER_GROWTH", value_name = "MIB")]
+    pub worker_growth: Option<Size>,
     /// What this node keeps on disk for the mesh while it is cut off, in MiB or with a unit [default: 64MiB]
     #[arg(long, env = "SKEIN_ISLAND_STORE", value_name = "MIB")]
     pub island_store: Option<Size>,
@@ -149,6 +157,10 @@ pub struct Config {
     pub beat_every: Duration,
     /// What this node offers at most; see [`Settings::offer_cpu`].
     pub offer_max: OfferMax,
+    /// See [`Settings::bind_cores`].
+    pub bind_cores: bool,
+    /// See [`Settings::worker_growth`]; in bytes.
+    pub worker_growth: u64,
     /// What may wait on disk while the node is cut off, in bytes.
     pub island_store: u64,
 }
@@ -224,6 +236,8 @@ impl Settings {
             offer_cpu: self.offer_cpu.or(weaker.offer_cpu),
             offer_memory: self.offer_memory.or(weaker.offer_memory),
             offer: self.offer.or(weaker.offer),
+            bind_cores: self.bind_cores.or(weaker.bind_cores),
+            worker_growth: self.worker_growth.or(weaker.worker_growth),
             island_store: self.island_store.or(weaker.island_store),
         }
     }
@@ -265,6 +279,8 @@ impl Settings {
                 memory_bytes: self.offer_memory.map(|size| size.bytes),
                 named: parse_named(&self.offer.unwrap_or_default())?,
             },
+            bind_cores: self.bind_cores.unwrap_or(true),
+            worker_growth: self.worker_growth.map_or(WORKER_GROWTH, |size| size.bytes),
             island_store: self.island_store.map_or(BYTES_MAX_DEFAULT, |size| size.bytes),
         })
     }

@@ -328,6 +328,9 @@ impl Runtime {
             WorkerEvent::Exited { reason } if reason == STOPPED => tracing::info!(worker = worker.0, "worker ended"),
             WorkerEvent::Exited { reason } => tracing::warn!(worker = worker.0, "worker ended: {reason}"),
             WorkerEvent::Unusable { reason } => tracing::warn!(worker = worker.0, "worker cannot run here: {reason}"),
+            WorkerEvent::Outgrown => {
+                tracing::warn!(worker = worker.0, "worker is started anew: it takes more and more memory");
+            }
             WorkerEvent::OutOfMemory => tracing::warn!(worker = worker.0, "worker was killed: memory ran out"),
             WorkerEvent::Finished => tracing::info!(worker = worker.0, "worker has finished what it had"),
             WorkerEvent::Stake(_) => {}

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod child;
+mod cores;
 pub mod host;
 pub mod known_answer;
 mod oom;

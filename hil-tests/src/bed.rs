@@ -125,6 +125,8 @@ impl Bed {
         let advertise = agent.advertise.map(|address| address.to_string());
         let mut command = self.on_host(host(number));
         command
+            // All of them are on one machine: workers of two would be bound to the same cores.
+            .env("SKEIN_BIND_CORES", "false")
             .envs(agent.environment.iter().map(|(name, value)| (name, value)))
             .args(["agent", "--name", &agent.name])
             .args(["--listen", &agent.address.to_string(), "--gossip-listen", &agent.gossip.to_string()])

@@ -164,6 +164,8 @@ pub struct SessionStatus {
     pub retry: Retry,
     /// How long a worker of it that has to leave may go on.
     pub grace: Millis,
+    /// How long a worker may be at one task before it counts as hung.
+    pub task_time: Millis,
     /// How long a node that has lost the mesh goes on with it; `u64::MAX` is for ever.
     pub offline: Millis,
     /// What one worker needs at the least.

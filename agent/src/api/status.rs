@@ -136,6 +136,7 @@ fn describe(state: &State, id: SessionId, session: &Session) -> SessionStatus {
         hold: session.hold.clone(),
         retry: spec.retry,
         grace: spec.grace,
+        task_time: spec.task_time,
         offline: spec.offline,
         need: spec.need.clone(),
         need_max: spec.need_max.clone(),

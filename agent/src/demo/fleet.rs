@@ -178,6 +178,8 @@ impl Fleet {
             .arg("agent")
             .arg("--end-with-parent")
             .args(["--name", name, "--gossip-listen", "127.0.0.1:0"])
+            // Its agents share this machine, and would bind their workers to the same cores.
+            .args(["--bind-cores", "false"])
             .args(["--listen", &listen.to_string()])
             .args(peer.iter().flat_map(|peer| ["--peer".to_owned(), peer.to_string()]))
             .arg("--state-dir")

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::api::handle::Api;
 use crate::blobs::BlobError;
+use crate::worker::host::Order;
 use crate::worker::protocol::Load;
 
 /// How often a file is asked for before a worker is given up: its only holder may just be coming back.
@@ -18,24 +19,29 @@ const TRIES_MAX: u32 = 10;
 /// The wait between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// What a worker of this node has to load, once its files are here.
-pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Load, String> {
+/// What a worker of this node is to be, once its files are here.
+pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Order, String> {
     let found = api.seat.read(|state| {
-        let session = state.sessions.get(&state.workers.get(&worker)?.session)?;
-        Some((session.spec.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
+        let planned = state.workers.get(&worker)?;
+        let session = state.sessions.get(&planned.session)?;
+        let given = (planned.need.cpu_millicores, Duration::from_millis(session.spec.task_time.0));
+        Some((given, session.spec.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
     });
-    let Some((target, model, spec)) = found else { return Err("its session ended while it started".into()) };
+    let Some(((cpu_millicores, task_time), target, model, spec)) = found else {
+        return Err("its session ended while it started".into());
+    };
     let ModelSpec { file, labels, manifest, .. } = spec;
     for blob in [Some(file), labels].into_iter().flatten() {
         fetch(&api, blob).await.map_err(|error| format!("the model {model} did not arrive: {error}"))?;
     }
-    Ok(Load {
+    let load = Load {
         target,
         file: api.blobs.path(file.digest),
         name: model.to_string(),
         manifest,
         labels: labels.map(|labels| api.blobs.path(labels.digest)),
-    })
+    };
+    Ok(Order { load, cpu_millicores, task_time })
 }
 
 async fn fetch(api: &Api, blob: Blob) -> Result<(), BlobError> {

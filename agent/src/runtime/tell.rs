@@ -143,6 +143,9 @@ impl Runtime {
         processes.truncate(TOLD_MAX);
         let used = self.teller.meter.read(&processes);
         self.teller.memory_of_workers = used.iter().map(|(_, used)| used.memory_bytes).sum();
+        for (worker, used) in &used {
+            self.host.note_memory(*worker, used.memory_bytes, self.config.worker_growth);
+        }
         let used: Vec<_> = used.into_iter().map(|(id, used)| (id, used.cpu_millicores, used.memory_bytes)).collect();
         if !used.is_empty() {
             self.tell_leader(Word::Usage(used));

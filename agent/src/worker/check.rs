@@ -23,7 +23,7 @@ pub struct Checked {
 /// Loads a model and runs it once on zeros.
 pub async fn check(load: Load) -> Result<Checked, ProcessError> {
     let name = load.name.clone();
-    match timeout(CHECK_TIME_MAX, Process::start(None, load)).await {
+    match timeout(CHECK_TIME_MAX, Process::start(None, load, &[])).await {
         Err(_) => {
             let seconds = CHECK_TIME_MAX.as_secs();
             Err(ProcessError::Unusable(format!("{name} did not load and run once within {seconds} s on this node")))

@@ -4,23 +4,27 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use skein_core::WorkerId;
 use skein_core::dispatch::history::Fault;
 use skein_core::dispatch::{Loss, TaskId};
 use skein_core::supervise::WorkerEvent;
-use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
+use crate::worker::cores::Cores;
 use crate::worker::oom::OomCount;
-use crate::worker::process::{self, Ending, Process, ProcessError};
-use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
+use crate::worker::process::{Process, ProcessError};
+use crate::worker::protocol::{AnswerKind, InputKind, Load};
+use serve::{Over, serve};
 use watch::Watch;
 
 pub use watch::Ended;
 
+mod serve;
 mod survey;
 mod watch;
 
@@ -29,6 +33,8 @@ mod watch;
 pub const CREDITS: u32 = 4;
 /// The reason of a worker that ended because the plan no longer had it.
 pub const STOPPED: &str = "it was stopped";
+/// How long a model may take to load and to run once: an engine that is built for its device takes minutes on a small board.
+const LOAD_TIME_MAX: Duration = Duration::from_secs(600);
 /// Attempts of all gateways that wait for the pipe; beyond it gateways wait, each with its few credits.
 const QUEUE_MAX: usize = 64;
 
@@ -96,6 +102,17 @@ pub struct Port {
     pub attempts: mpsc::Sender<Attempt>,
 }
 
+/// What a worker is to be.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What it runs.
+    pub load: Load,
+    /// What it was given of the processor, in thousandths of a core.
+    pub cpu_millicores: u64,
+    /// How long it may be at one task, or at what follows the last checkpoint of it, before it counts as hung.
+    pub task_time: Duration,
+}
+
 /// The running workers of this agent.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -103,6 +120,7 @@ pub struct Host {
     /// What ended with workers that are gone, until it is asked for.
     gone: Arc<Mutex<Vec<(WorkerId, Ended)>>>,
     oom: Arc<OomCount>,
+    cores: Arc<Cores>,
     events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>,
 }
 
@@ -138,21 +156,15 @@ impl Attempt {
     }
 }
 
-/// What a running worker has to answer, by ticket, and who attached to it.
-#[derive(Default)]
-struct Outstanding {
-    jobs: HashMap<u64, (TaskId, u32, Listener)>,
-    last_ticket: u64,
-}
-
 impl Host {
-    /// A host without workers. What happens to its workers goes to `events`: two or three a worker's life.
-    pub fn new(events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>) -> Self {
-        Self { running: Arc::default(), gone: Arc::default(), oom: Arc::new(OomCount::new()), events }
+    /// A host without workers, which will bind each to cores of its own or let them run anywhere. What happens to its workers goes to `events`: two or three a worker's life.
+    pub fn new(events: mpsc::UnboundedSender<(WorkerId, WorkerEvent)>, bind_cores: bool) -> Self {
+        let (oom, cores) = (Arc::new(OomCount::new()), Arc::new(Cores::new(bind_cores)));
+        Self { running: Arc::default(), gone: Arc::default(), oom, cores, events }
     }
 
     /// Starts a worker once its files are there.
-    pub fn start(&self, worker: WorkerId, load: impl Future<Output = Result<Load, String>> + Send + 'static) {
+    pub fn start(&self, worker: WorkerId, order: impl Future<Output = Result<Order, String>> + Send + 'static) {
         let (stop, stopped) = oneshot::channel();
         let watch = Arc::new(Watch::new());
         let running = Running { _stop: stop, queue: None, watch: watch.clone(), finishing: None };
@@ -160,10 +172,11 @@ impl Host {
         let host = self.clone();
         tokio::spawn(async move {
             let event = tokio::select! {
-                event = host.live(worker, load, &watch) => event,
+                event = host.live(worker, order, &watch) => event,
                 _ = stopped => WorkerEvent::Exited { reason: STOPPED.into() },
             };
             host.running().remove(&worker);
+            host.cores.give_back(worker);
             host.gone().push((worker, watch.take_ended()));
             host.tell(worker, event);
         });
@@ -195,18 +208,24 @@ impl Host {
     async fn live(
         &self,
         worker: WorkerId,
-        load: impl Future<Output = Result<Load, String>>,
+        order: impl Future<Output = Result<Order, String>>,
         watch: &Watch,
     ) -> WorkerEvent {
-        let load = match load.await {
-            Ok(load) => load,
+        let Order { load, cpu_millicores, task_time } = match order.await {
+            Ok(order) => order,
             Err(reason) => return WorkerEvent::Unusable { reason },
         };
-        let process = match Process::start(Some(worker), load).await {
-            Ok((process, _)) => process,
-            Err(ProcessError::Unusable(reason)) => return WorkerEvent::Unusable { reason },
-            Err(ProcessError::Died(end)) if self.oom.explains(end.signal) => return WorkerEvent::OutOfMemory,
-            Err(error) => return WorkerEvent::Exited { reason: error.to_string() },
+        let cores = self.cores.take(worker, cpu_millicores);
+        let loaded = timeout(LOAD_TIME_MAX, Process::start(Some(worker), load, &cores)).await;
+        let process = match loaded {
+            Ok(Ok((process, _))) => process,
+            Err(_) => {
+                let reason = format!("its model was not ready within {} min", LOAD_TIME_MAX.as_secs() / 60);
+                return WorkerEvent::Unusable { reason };
+            }
+            Ok(Err(ProcessError::Unusable(reason))) => return WorkerEvent::Unusable { reason },
+            Ok(Err(ProcessError::Died(end))) if self.oom.explains(end.signal) => return WorkerEvent::OutOfMemory,
+            Ok(Err(error)) => return WorkerEvent::Exited { reason: error.to_string() },
         };
         watch.started(process.child.id());
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
@@ -214,12 +233,15 @@ impl Host {
             running.queue = Some(queue);
         }
         self.tell(worker, WorkerEvent::Ready);
-        let (end, reason) = serve(process, jobs, watch).await;
-        if self.oom.explains(end.signal) {
-            return WorkerEvent::OutOfMemory;
+        match serve(process, jobs, watch, task_time).await {
+            Over::Ended(end, _) if self.oom.explains(end.signal) => WorkerEvent::OutOfMemory,
+            Over::Ended(_, reason) => {
+                watch.died(&reason);
+                WorkerEvent::Exited { reason }
+            }
+            Over::Hung(reason) => WorkerEvent::Exited { reason },
+            Over::Outgrown => WorkerEvent::Outgrown,
         }
-        watch.died(&reason);
-        WorkerEvent::Exited { reason }
     }
 
     fn tell(&self, worker: WorkerId, event: WorkerEvent) {
@@ -233,102 +255,5 @@ impl Host {
 
     fn running(&self) -> MutexGuard<'_, HashMap<WorkerId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Feeds a ready worker until it ends; how it ended, and that for people. Whoever waits for an answer of it is told that it is lost, also when
-/// this future is dropped.
-async fn serve(process: Process, jobs: mpsc::Receiver<Job>, watch: &Watch) -> (Ending, String) {
-    let Process { child, mut input, mut output } = process;
-    let outstanding = Arc::new(Mutex::new(Outstanding::default()));
-    let told = TellLost(outstanding.clone());
-    let broke = tokio::select! {
-        error = write_all(&mut input, jobs, &outstanding, watch) => error,
-        error = read_all(&mut output, &outstanding, watch) => error,
-    };
-    // It ended by itself, or broke its word. Whoever waits hears of it at once: before the plan does, which blames nobody.
-    told.tell(true);
-    let end = Process { child, input, output }.end().await;
-    let reason = match broke {
-        Some(error) => format!("the worker process {end} ({error})"),
-        None => format!("the worker process {end}"),
-    };
-    (end, reason)
-}
-
-async fn write_all(
-    input: &mut ChildStdin,
-    mut jobs: mpsc::Receiver<Job>,
-    outstanding: &Mutex<Outstanding>,
-    watch: &Watch,
-) -> Option<String> {
-    while let Some(Job { attempt, listener }) = jobs.recv().await {
-        let ticket = {
-            let mut held = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
-            held.last_ticket += 1;
-            let ticket = held.last_ticket;
-            held.jobs.insert(ticket, (attempt.task, attempt.attempt, listener));
-            ticket
-        };
-        watch.sent(attempt.task);
-        let payload = attempt.joined();
-        let task = ToWorker::Task { ticket, input: attempt.input, checkpoint_bytes: attempt.checkpoint.len() };
-        if let Err(error) = process::send(input, &task, &payload).await {
-            return Some(error.to_string());
-        }
-    }
-    None
-}
-
-async fn read_all(
-    output: &mut tokio::io::BufReader<tokio::process::ChildStdout>,
-    outstanding: &Mutex<Outstanding>,
-    watch: &Watch,
-) -> Option<String> {
-    loop {
-        let message = match process::receive(output).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return None,
-            Err(error) => return Some(error.to_string()),
-        };
-        let (ticket, run_micros, result) = match message.header() {
-            Ok(FromWorker::Result { ticket, run_micros, result }) => (ticket, run_micros, result),
-            Ok(FromWorker::Checkpoint { ticket }) => {
-                let of = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.get(&ticket).cloned();
-                let Some((task, attempt, listener)) = of else { return Some("it is at what it was not asked".into()) };
-                watch.kept();
-                listener(Says::Checkpoint(Checkpoint { task, attempt, bytes: message.payload }));
-                continue;
-            }
-            Ok(_) => return Some("it spoke out of turn".into()),
-            Err(error) => return Some(error.to_string()),
-        };
-        let job = outstanding.lock().unwrap_or_else(PoisonError::into_inner).jobs.remove(&ticket);
-        let Some((task, attempt, listener)) = job else { return Some("it answered what it was not asked".into()) };
-        watch.answered(task, run_micros, result.as_ref().err());
-        listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
-    }
-}
-
-/// Tells everybody who still waits, whatever way the worker ended.
-struct TellLost(Arc<Mutex<Outstanding>>);
-
-impl TellLost {
-    /// A worker does one thing after the other: where it died, it was at the oldest of what it had.
-    fn tell(&self, died: bool) {
-        let jobs = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).jobs);
-        let mut jobs: Vec<_> = jobs.into_iter().collect();
-        jobs.sort_unstable_by_key(|(ticket, _)| *ticket);
-        // A listener takes the first word only, so the one that knows the most comes first.
-        for (place, (_, (task, attempt, listener))) in jobs.into_iter().enumerate() {
-            let at_work = died && place == 0;
-            listener(Says::Lost(if at_work { Loss::Died { task, attempt } } else { Loss::Gone }));
-        }
-    }
-}
-
-impl Drop for TellLost {
-    fn drop(&mut self) {
-        self.tell(false);
     }
 }

@@ -37,7 +37,7 @@ async fn run(target: &str) -> Result<(), String> {
         manifest: String::new(),
         labels: None,
     };
-    let (mut process, _) = Process::start(None, load).await.map_err(|error| error.to_string())?;
+    let (mut process, _) = Process::start(None, load, &[]).await.map_err(|error| error.to_string())?;
     let answer = ask(&mut process).await;
     process.end().await;
     answer

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use crate::frame::{self, Frame, FrameError};
+use crate::worker::cores::on_cores;
 use crate::worker::protocol::{FromWorker, Load, ToWorker};
 
 /// As in the child: what the kernel's pipe holds.
@@ -64,9 +65,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a worker and waits until its model is ready, for as long as that takes. The first message tells what it found.
-    pub(crate) async fn start(worker: Option<WorkerId>, load: Load) -> Result<(Self, FromWorker), ProcessError> {
-        let mut child = spawn(worker)?;
+    /// Starts a worker on these cores, on any where none is named, and waits until its model is ready, for as long as that takes.
+    /// The first message tells what it found.
+    pub(crate) async fn start(
+        worker: Option<WorkerId>,
+        load: Load,
+        cores: &[usize],
+    ) -> Result<(Self, FromWorker), ProcessError> {
+        let mut child = on_cores(cores, || spawn(worker))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(ProcessError::Died(Ending::of("has no pipes")));

@@ -52,7 +52,10 @@ impl Reading {
 /// Processor time in ticks and memory in bytes.
 fn of_process(root: &Path, pid: u32) -> Option<(u64, u64)> {
     let read = |file: &str| std::fs::read_to_string(root.join(format!("proc/{pid}/{file}"))).ok();
-    Some((ticks(&read("stat")?)?, memory_bytes(&read("status")?)?))
+    // Pages that it shares with others, such as the program's own, count in part. Old kernels do not tell that.
+    let proportional = read("smaps_rollup").and_then(|rollup| kibibytes(&rollup, "Pss:"));
+    let memory = proportional.or_else(|| kibibytes(&read("status")?, "VmRSS:"))?;
+    Some((ticks(&read("stat")?)?, memory))
 }
 
 /// The name of a program may hold blanks and brackets, so fields are counted from its last bracket: user time is the twelfth
@@ -65,9 +68,10 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user.saturating_add(system))
 }
 
-fn memory_bytes(status: &str) -> Option<u64> {
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+/// An amount in bytes that the kernel gives in kB.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let amount = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = amount.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes << 10)
 }
 
@@ -81,9 +85,11 @@ mod tests {
         let stat = "77 (a ) name) S 1 77 77 0 -1 4194560 9 0 0 0 1200 34 0 0 20 0 4 0 100 1 2 3";
         assert_eq!(ticks(stat), Some(1234));
         assert_eq!(ticks("77 (short) S 1"), None);
-        assert_eq!(memory_bytes("Name:\tskein\nVmRSS:\t   2048 kB\n"), Some(2 << 20));
-        assert_eq!(memory_bytes("Name:\tzombie\n"), None);
-        assert_eq!(memory_bytes("VmRSS:\tlots kB\n"), None);
+        let rollup = "55d0-7ffe ---p 00000000 00:00 0  [rollup]\nRss:    4096 kB\nPss:     1024 kB\nPss_Dirty:  8 kB\n";
+        assert_eq!(kibibytes(rollup, "Pss:"), Some(1 << 20));
+        assert_eq!(kibibytes("Name:\tskein\nVmRSS:\t   2048 kB\n", "VmRSS:"), Some(2 << 20));
+        assert_eq!(kibibytes("Name:\tzombie\n", "VmRSS:"), None);
+        assert_eq!(kibibytes("VmRSS:\tlots kB\n", "VmRSS:"), None);
     }
 
     #[test]

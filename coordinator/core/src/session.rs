@@ -30,6 +30,11 @@ pub const SHARE_MAX: u32 = 1000;
 pub const GRACE_DEFAULT: Millis = Millis(2_000);
 /// The longest grace a session may ask for: a checkpoint of a long task, not a way never to leave.
 pub const GRACE_MAX: Millis = Millis(600_000);
+/// How long a worker may be at one task, or at what follows its last checkpoint, unless its session says otherwise: a hundred times
+/// what a large network takes on a small board.
+pub const TASK_TIME_DEFAULT: Millis = Millis(60_000);
+/// The longest that a session may allow: a day.
+pub const TASK_TIME_MAX: Millis = Millis(86_400_000);
 /// How long a node that has lost the mesh goes on with a session, unless that says otherwise: an hour is a flight of a drone, a train's
 /// line without coverage, or a router that somebody has to go and restart; a session that ended meanwhile wastes no more than that.
 pub const OFFLINE_DEFAULT: Millis = Millis(3_600_000);
@@ -74,6 +79,9 @@ pub struct SessionSpec {
     pub retry: Retry,
     /// How long a worker of it that has to leave may go on, to finish or to write a checkpoint.
     pub grace: Millis,
+    /// How long a worker may be at one task, or at what follows the last checkpoint of it, before it counts as hung and is ended.
+    #[serde(default = "task_time_default")]
+    pub task_time: Millis,
     /// How long a node that has lost the mesh goes on with it: see [`crate::island`]. 0: no longer than it takes to know.
     #[serde(default = "offline_default")]
     pub offline: Millis,
@@ -164,6 +172,7 @@ impl SessionSpec {
             hold: None,
             retry: Retry::default(),
             grace: GRACE_DEFAULT,
+            task_time: TASK_TIME_DEFAULT,
             offline: OFFLINE_DEFAULT,
             refuse_unfit: false,
             claim: None,
@@ -202,6 +211,8 @@ impl SessionSpec {
             String::from("its need may not grow below where it begins: --cpu-max or --memory-max is below the need")
         } else if self.grace > GRACE_MAX {
             alloc::format!("its grace is {}; the longest is {GRACE_MAX}", self.grace)
+        } else if self.task_time == Millis(0) || self.task_time > TASK_TIME_MAX {
+            alloc::format!("its task time is {}; it is more than 0 and at most {TASK_TIME_MAX}", self.task_time)
         } else if self.offline > OFFLINE_MAX && self.offline != OFFLINE_UNLIMITED {
             alloc::format!("its offline time is {}; the longest is {OFFLINE_MAX}, or unlimited", self.offline)
         } else if self.target.len() > TEXT_BYTES_MAX {
@@ -232,6 +243,11 @@ impl SessionSpec {
             _ => None,
         }
     }
+}
+
+/// What a session of before this setting gets.
+fn task_time_default() -> Millis {
+    TASK_TIME_DEFAULT
 }
 
 /// What a session of before this setting gets.

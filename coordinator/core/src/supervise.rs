@@ -42,6 +42,8 @@ pub enum WorkerEvent {
         /// Why, for people.
         reason: String,
     },
+    /// Its process was ended between two tasks, to be started anew: it had come to take more and more memory. No process is left.
+    Outgrown,
     /// The system ended its process because it used more memory than there was.
     OutOfMemory,
     /// It has finished what it had, as [`Action::Finish`] asked.
@@ -161,8 +163,10 @@ impl Supervisor {
             (WorkerEvent::Finished, Phase::Ready(_)) if local.finish == Finish::Asked => local.finish = Finish::Done,
             (WorkerEvent::Stake(length), Phase::Ready(_)) => local.stake = length,
             (WorkerEvent::Exited { reason }, Phase::Starting | Phase::Ready(_)) => local.crashed(now, &reason),
-            // It was told to end, so that is no crash, whichever way it went.
-            (WorkerEvent::Exited { .. } | WorkerEvent::Unusable { .. } | WorkerEvent::OutOfMemory, Phase::Stopping) => {
+            // One that grew too large did no wrong; one that was told to end has not crashed, whichever way it went.
+            (WorkerEvent::Outgrown, Phase::Starting | Phase::Ready(_) | Phase::Stopping)
+            | (WorkerEvent::Exited { .. } | WorkerEvent::Unusable { .. } | WorkerEvent::OutOfMemory, Phase::Stopping) =>
+            {
                 local.lose_process(Phase::Waiting(now));
             }
             // News of a process that is gone, or that is about to go, or of a finish that nobody waits for any more.

@@ -27,12 +27,25 @@ pub struct SimulatedSpec {
     pub fail_every: u32,
     /// Each so-many-th run of a process ends the process half way; 0: none does.
     pub crash_every: u32,
+    /// Each so-many-th run of a process never ends; 0: all do.
+    pub hang_every: u32,
+    /// What each run leaves behind in memory, in MiB.
+    pub leak_mib: u32,
 }
 
 impl Default for SimulatedSpec {
     /// A small network on a small board.
     fn default() -> Self {
-        Self { latency_ms: 10, steps: 1, load_ms: 0, memory_mib: 0, fail_every: 0, crash_every: 0 }
+        Self {
+            latency_ms: 10,
+            steps: 1,
+            load_ms: 0,
+            memory_mib: 0,
+            fail_every: 0,
+            crash_every: 0,
+            hang_every: 0,
+            leak_mib: 0,
+        }
     }
 }
 
@@ -42,6 +55,7 @@ impl SimulatedSpec {
         within("simulated.latency_ms", self.latency_ms, 0, MILLIS_MAX)?;
         within("simulated.load_ms", self.load_ms, 0, MILLIS_MAX)?;
         within("simulated.steps", self.steps, 1, STEPS_MAX)?;
+        within("simulated.leak_mib", self.leak_mib, 0, MEMORY_MIB_MAX)?;
         within("simulated.memory_mib", self.memory_mib, 0, MEMORY_MIB_MAX)
     }
 }

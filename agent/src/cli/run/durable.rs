@@ -53,10 +53,10 @@ pub(super) async fn run(common: &Common, arguments: RunArgs) -> anyhow::Result<E
         // 2. The mesh promises to do them, and their ends come as they are ready. What ends before all are accepted is left to
         // whoever fetches, where this command will not wait for the rest.
         let news = tasks.news().await?;
-        if !arguments.detach {
-            if let Some(sequence) = sent.take(&held, news, &mut told)? {
-                held.take(sequence, &mut tasks, &mut told, &names).await?;
-            }
+        if !arguments.detach
+            && let Some(sequence) = sent.take(&held, news, &mut told)?
+        {
+            held.take(sequence, &mut tasks, &mut told, &names).await?;
         }
     }
     if sent.places.is_empty() {

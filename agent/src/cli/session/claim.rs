@@ -94,6 +94,10 @@ pub(crate) struct Claim {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     #[serde(deserialize_with = "duration")]
     grace: Option<Duration>,
+    /// How long a worker may be at one task, or go without a checkpoint of it, before it counts as hung [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    task_time: Option<Duration>,
     /// How long a node that has lost the mesh goes on with the session: a duration, or `unlimited` [default: 1h]
     #[arg(long, value_name = "DURATION")]
     #[serde(deserialize_with = "parsed")]
@@ -162,6 +166,7 @@ impl Claim {
             retry_hosts: self.retry_hosts.or(weaker.retry_hosts),
             retry_back_off: self.retry_back_off.or(weaker.retry_back_off),
             grace: self.grace.or(weaker.grace),
+            task_time: self.task_time.or(weaker.task_time),
             offline: self.offline.or(weaker.offline),
             refuse_unfit: self.refuse_unfit.or(weaker.refuse_unfit),
             target: self.target.or(weaker.target),
@@ -190,6 +195,7 @@ impl Claim {
                 back_off: self.retry_back_off.map_or(retry.back_off, millis),
             },
             grace: self.grace.map_or(GRACE_DEFAULT, millis),
+            task_time: self.task_time.map_or(default.task_time, millis),
             offline: self.offline.map_or(default.offline, |offline| offline.0),
             refuse_unfit: self.refuse_unfit.unwrap_or(false),
             ..default

@@ -187,6 +187,7 @@ mod tests {
             hold: Hold::Device,
             retry: Retry::default(),
             grace: Millis(2000),
+            task_time: Millis(60_000),
             offline: Millis(3_600_000),
             need: need.clone(),
             need_max: None,

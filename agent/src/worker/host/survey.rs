@@ -54,6 +54,13 @@ impl Host {
         self.watched().into_iter().filter_map(|(worker, watch)| Some((worker, watch.pid()?))).collect()
     }
 
+    /// A worker takes so many bytes now; where these are many more than at first, it is started anew.
+    pub fn note_memory(&self, worker: WorkerId, bytes: u64, growth_max: u64) {
+        if let Some(running) = self.running().get(&worker) {
+            running.watch.takes(bytes, growth_max);
+        }
+    }
+
     /// Looks at what the kernel killed for want of memory: that explains only what ends soon after.
     pub fn refresh_memory_kills(&self) {
         self.oom.refresh();

@@ -6,13 +6,20 @@ use std::time::{Duration, Instant};
 
 use skein_core::dispatch::TaskId;
 use skein_core::dispatch::history::Fault;
+use tokio::sync::Notify;
 
+/// Runs after which a worker takes as much memory as it should: heaps and caches have filled up by then.
+const RUNS_BEFORE_BASE: u64 = 32;
 /// See [`Ended::suspects`].
 const SUSPECTS_MAX: usize = 2;
 
 /// The eye on one worker, from its start to its end.
 #[derive(Debug)]
-pub(super) struct Watch(Mutex<Seen>);
+pub(super) struct Watch {
+    seen: Mutex<Seen>,
+    /// Something changed for a worker that has grown too large.
+    outgrown: Notify,
+}
 
 #[derive(Debug)]
 struct Seen {
@@ -22,6 +29,17 @@ struct Seen {
     /// Since when the oldest attempt under way runs or last wrote a checkpoint, or since when there is none.
     since: Instant,
     ended: Ended,
+    growth: Growth,
+}
+
+/// How its memory grew.
+#[derive(Debug, Default)]
+struct Growth {
+    /// Attempts that went well since its start.
+    runs: u64,
+    /// What it took, in bytes, when it had done enough of them.
+    base: Option<u64>,
+    is_too_large: bool,
 }
 
 /// What ended since it was last asked for.
@@ -51,8 +69,14 @@ impl Ended {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        let seen = Seen { pid: None, under_way: VecDeque::new(), since: Instant::now(), ended: Ended::default() };
-        Self(Mutex::new(seen))
+        let seen = Seen {
+            pid: None,
+            under_way: VecDeque::new(),
+            since: Instant::now(),
+            ended: Ended::default(),
+            growth: Growth::default(),
+        };
+        Self { seen: Mutex::new(seen), outgrown: Notify::new() }
     }
 
     /// Its process runs.
@@ -79,6 +103,7 @@ impl Watch {
         seen.since = Instant::now();
         match fault {
             None => {
+                seen.growth.runs += 1;
                 let (runs, micros) = (seen.ended.runs + 1, seen.ended.run_micros.saturating_add(run_micros));
                 seen.ended = Ended { runs, run_micros: micros, ..Ended::default() };
             }
@@ -122,8 +147,37 @@ impl Watch {
         std::mem::take(&mut self.seen().ended)
     }
 
+    /// It takes so many bytes now, and may grow by so many.
+    pub(super) fn takes(&self, bytes: u64, growth_max: u64) {
+        let mut seen = self.seen();
+        if seen.growth.runs < RUNS_BEFORE_BASE {
+            return;
+        }
+        let base = *seen.growth.base.get_or_insert(bytes);
+        if bytes.saturating_sub(base) > growth_max {
+            seen.growth.is_too_large = true;
+            drop(seen);
+            self.outgrown.notify_one();
+        }
+    }
+
+    /// Whether it has to be started anew as soon as it is between two tasks.
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.seen().growth.is_too_large
+    }
+
+    /// Returns when it has to be started anew and has nothing to do.
+    pub(super) async fn outgrown_and_idle(&self) {
+        loop {
+            self.outgrown.notified().await;
+            if self.seen().under_way.is_empty() {
+                return;
+            }
+        }
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,6 +203,22 @@ mod tests {
         assert_eq!(watch.at_stake(), Duration::ZERO);
         assert_eq!(watch.take_ended(), Ended { runs: 2, run_micros: 400, ..Ended::default() });
         assert_eq!(watch.take_ended(), Ended::default());
+    }
+
+    #[test]
+    fn it_has_outgrown_itself_when_it_takes_much_more_than_once_it_was_warm() {
+        let watch = Watch::new();
+        watch.takes(1_000, 50);
+        for number in 0..RUNS_BEFORE_BASE {
+            watch.takes(number * 1_000, 50);
+            watch.sent(task(number));
+            watch.answered(task(number), 1, None);
+        }
+        watch.takes(2_000, 50);
+        watch.takes(2_050, 50);
+        assert!(!watch.is_outgrown(), "what it took before it was warm says nothing");
+        watch.takes(2_051, 50);
+        assert!(watch.is_outgrown());
     }
 
     #[test]

@@ -381,6 +381,17 @@ fn a_worker_that_ran_out_of_memory_is_told_of_and_not_started_again() {
 }
 
 #[test]
+fn a_worker_that_has_outgrown_itself_is_started_anew_at_once_and_however_often() {
+    let mut agent = Agent::with_a_ready_worker();
+    for _ in 0..=RESTARTS_MAX {
+        agent.tell(WorkerEvent::Outgrown);
+        assert_eq!(agent.actions().first(), Some(&Action::Start(W)));
+        agent.tell(WorkerEvent::Ready);
+        assert_eq!(agent.actions().iter().find(|action| !matches!(action, Action::Report(..))), None);
+    }
+}
+
+#[test]
 fn work_at_stake_is_told_when_it_has_doubled_and_when_it_is_over() {
     let mut agent = Agent::with_a_ready_worker();
     let mut told = Vec::new();

@@ -53,6 +53,7 @@ retry-local = 0
 retry-hosts = 1
 retry-back-off = "100ms"
 grace = "5s"
+task-time = "90s"
 offline = "unlimited"
 refuse-unfit = true
 target = "tract"
@@ -60,7 +61,7 @@ target = "tract"
 
 const WHOLE_FLAGS: &str = "--model lite0@2 --fixed 0 --share 3 --max 4 --priority 70 --policy preemptive --bind each \
     --cpu 500 --memory 1GiB --cpu-max 2000 --memory-max 2048 --gpu 500 --gpu-memory 512MiB --need camera=1 --need licence=2 \
-    --retry-local 0 --retry-hosts 1 --retry-back-off 100ms --grace 5s --offline unlimited --refuse-unfit --target tract";
+    --retry-local 0 --retry-hosts 1 --retry-back-off 100ms --grace 5s --task-time 90s --offline unlimited --refuse-unfit --target tract";
 
 #[test]
 fn the_file_says_what_the_flags_say() {
@@ -72,7 +73,7 @@ fn the_file_says_what_the_flags_say() {
     assert_eq!(by_file.retry, Retry { local: 0, hosts: 1, back_off: Millis(100) });
     assert_eq!((by_file.grace, by_file.hold), (Millis(5000), Some(Hold::EachDevice)));
     assert!(by_file.refuse_unfit);
-    assert_eq!(by_file.offline, OFFLINE_UNLIMITED);
+    assert_eq!((by_file.task_time, by_file.offline), (Millis(90_000), OFFLINE_UNLIMITED));
 }
 
 #[test]
@@ -142,6 +143,8 @@ fn numbers_that_make_no_sense_are_refused_at_the_door() {
     wrong("--cpu-max 999", "--cpu-max");
     wrong("--grace 11m", "grace");
     wrong("--grace soon", "--grace");
+    wrong("--task-time 0s", "task time");
+    wrong("--task-time 25h", "task time");
     wrong("--offline soon", "unlimited");
     wrong("--offline 400d", "offline");
     wrong("--need camera", "NAME=COUNT");
