@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Metric {
     #[serde(rename = "metric")]
-    name: &'static str,
+    name: String,
     value: f64,
     unit: &'static str,
     goal: Option<f64>,
@@ -16,8 +16,8 @@ pub(crate) struct Metric {
 }
 
 impl Metric {
-    pub(crate) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value: (value * 100.0).round() / 100.0, unit, goal: None, is_least: false, ok: true }
+    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value: (value * 100.0).round() / 100.0, unit, goal: None, is_least: false, ok: true }
     }
 
     /// It is well when it is at most this.

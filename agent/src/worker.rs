@@ -11,4 +11,5 @@ pub mod known_answer;
 mod oom;
 mod process;
 pub mod protocol;
+mod shared;
 pub mod usage;

@@ -32,7 +32,7 @@ pub async fn check(load: Load) -> Result<Checked, ProcessError> {
         Ok(Ok((process, ready))) => {
             process.end().await;
             match ready {
-                FromWorker::Ready { inputs, outputs } => Ok(Checked { inputs, outputs }),
+                FromWorker::Ready { inputs, outputs, .. } => Ok(Checked { inputs, outputs }),
                 _ => Ok(Checked::default()),
             }
         }

@@ -2,17 +2,20 @@
 
 use std::fs::read_to_string;
 use std::io::{BufReader, BufWriter, Read, Write, stdin, stdout};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use bytes::Bytes;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use skein_core::dispatch::history::Fault;
 use skein_targets::{
-    Answer, Input, Manifest, Model, ModelSource, Progress, RunError, TargetKind, TensorView, parse_labels,
+    Answer, Input, Manifest, Model, ModelDescription, ModelSource, Progress, RunError, TargetKind, TensorView,
+    parse_labels,
 };
 
 use crate::frame::{self, FrameError, PAYLOAD_BYTES_MAX};
 use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
+use crate::worker::shared::Mapped;
 
 /// How much nicer than the agent a worker is: inference may take every core, the agent must still be heard.
 const NICE: i32 = 10;
@@ -27,17 +30,36 @@ pub fn run() -> Result<(), FrameError> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, stdin().lock());
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, stdout().lock());
     let Some(first) = frame::read_blocking(&mut input)? else { return Ok(()) };
-    let ToWorker::Load(load) = first.header()? else {
+    let (shared, first) = match first.header()? {
+        ToWorker::Share(files) => {
+            let Some(next) = frame::read_blocking(&mut input)? else { return Ok(()) };
+            (map(&files), next.header()?)
+        }
+        first => (None, first),
+    };
+    let ToWorker::Load(load) = first else {
         return Err(FrameError::Header("the first message must say what to load".into()));
     };
     match prepare(&load) {
         Ok(model) => {
-            let description = model.description().clone();
-            let ready = FromWorker::Ready { inputs: description.inputs, outputs: description.outputs };
+            let ModelDescription { inputs, outputs } = model.description().clone();
+            let ready = FromWorker::Ready { inputs, outputs, shares: shared.is_some() };
             send(&mut output, &ready, &Bytes::new())?;
-            serve(&model, &mut input, &mut output)
+            serve(&model, &shared.unwrap_or_default(), &mut input, &mut output)
         }
         Err(reason) => send(&mut output, &FromWorker::Unusable { reason }, &Bytes::new()),
+    }
+}
+
+/// Where that is not possible, inputs come through the pipe.
+#[expect(clippy::print_stderr, reason = "the agent logs what a worker writes there")]
+fn map(files: &[PathBuf]) -> Option<Mapped> {
+    match Mapped::open(files) {
+        Ok(mapped) => Some(mapped),
+        Err(error) => {
+            eprintln!("large inputs come through the pipe, which takes longer: cannot map the agent's memory: {error}");
+            None
+        }
     }
 }
 
@@ -60,13 +82,19 @@ fn prepare(load: &Load) -> Result<Model, String> {
     Ok(model)
 }
 
-fn serve<R: Read, W: Write>(model: &Model, input: &mut R, output: &mut W) -> Result<(), FrameError> {
+fn serve<R: Read, W: Write>(model: &Model, shared: &Mapped, input: &mut R, output: &mut W) -> Result<(), FrameError> {
     while let Some(message) = frame::read_blocking(input)? {
-        let ToWorker::Task { ticket, input: kind, checkpoint_bytes } = message.header()? else {
+        let ToWorker::Task { ticket, input: kind, checkpoint_bytes, place } = message.header()? else {
             return Err(FrameError::Header("a worker loads one model in its life".into()));
         };
         let begin = Instant::now();
-        let parts = message.payload.split_at_checked(checkpoint_bytes);
+        let whole = match place {
+            None => &message.payload[..],
+            Some(place) => shared
+                .get(place)
+                .ok_or_else(|| FrameError::Header("the input lies in memory that is not shared".into()))?,
+        };
+        let parts = whole.split_at_checked(checkpoint_bytes);
         let (checkpoint, payload) =
             parts.ok_or_else(|| FrameError::Header("the checkpoint is longer than the payload".into()))?;
         let input = match &kind {

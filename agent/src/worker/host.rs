@@ -147,6 +147,11 @@ impl fmt::Debug for Job {
 }
 
 impl Attempt {
+    /// How much of it travels as bytes.
+    fn bytes(&self) -> usize {
+        self.checkpoint.len() + self.payload.len()
+    }
+
     /// The checkpoint and what to work on, as they travel.
     pub(crate) fn joined(&self) -> Bytes {
         if self.checkpoint.is_empty() {

@@ -45,7 +45,7 @@ async fn run(target: &str) -> Result<(), String> {
 
 async fn ask(process: &mut Process) -> Result<(), String> {
     let input = InputKind::Tensor { element: ElementType::F32, shape: vec![1, QUESTION.len()] };
-    let task = ToWorker::Task { ticket: 1, input, checkpoint_bytes: 0 };
+    let task = ToWorker::Task { ticket: 1, input, checkpoint_bytes: 0, place: None };
     process::send(&mut process.input, &task, &bytes_of(QUESTION)).await.map_err(|error| error.to_string())?;
     let message = process::receive(&mut process.output).await.map_err(|error| error.to_string())?;
     let message = message.ok_or("its process ended")?;

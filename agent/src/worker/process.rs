@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use crate::frame::{self, Frame, FrameError};
 use crate::worker::cores::on_cores;
 use crate::worker::protocol::{FromWorker, Load, ToWorker};
+use crate::worker::shared::Slots;
 
 /// As in the child: what the kernel's pipe holds.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -62,6 +63,8 @@ pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) input: ChildStdin,
     pub(crate) output: BufReader<ChildStdout>,
+    /// Where large inputs are put; none where the two share no memory.
+    pub(crate) slots: Option<Slots>,
 }
 
 impl Process {
@@ -78,8 +81,9 @@ impl Process {
             return Err(ProcessError::Died(Ending::of("has no pipes")));
         };
         tokio::spawn(log_errors(worker, errors));
-        let mut process = Self { child, input, output: BufReader::with_capacity(BUFFER_BYTES, output) };
-        let sent = send(&mut process.input, &ToWorker::Load(load), &Bytes::new()).await;
+        let slots = Slots::new().inspect_err(|error| tracing::warn!("workers get all inputs by pipe: {error}")).ok();
+        let mut process = Self { child, input, output: BufReader::with_capacity(BUFFER_BYTES, output), slots };
+        let sent = process.introduce(load).await;
         let first = match sent {
             Ok(()) => frame::read(&mut process.output).await,
             Err(error) => Err(error),
@@ -91,12 +95,22 @@ impl Process {
         };
         match first {
             Ok(Some(FromWorker::Unusable { reason })) => Err(ProcessError::Unusable(reason)),
-            Ok(Some(ready @ FromWorker::Ready { .. })) => Ok((process, ready)),
+            Ok(Some(ready @ FromWorker::Ready { shares, .. })) => {
+                process.slots = process.slots.filter(|_| shares);
+                Ok((process, ready))
+            }
             Ok(Some(FromWorker::Result { .. } | FromWorker::Checkpoint { .. })) => {
                 Err(ProcessError::Died(Ending::of("answered before it was asked")))
             }
             Ok(None) | Err(_) => Err(ProcessError::Died(process.end().await)),
         }
+    }
+
+    async fn introduce(&mut self, load: Load) -> Result<(), FrameError> {
+        if let Some(slots) = &self.slots {
+            send(&mut self.input, &ToWorker::Share(slots.paths()), &Bytes::new()).await?;
+        }
+        send(&mut self.input, &ToWorker::Load(load), &Bytes::new()).await
     }
 
     /// Ends the process if it has not ended yet; how it ended.

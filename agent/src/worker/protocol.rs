@@ -1,6 +1,6 @@
 //! What an agent and a worker process say to each other, over the worker's standard input and output.
 //!
-//! The agent speaks first, with [`ToWorker::Load`]; the worker answers [`FromWorker::Ready`] or
+//! The agent speaks first, with [`ToWorker::Share`] where it can share memory, and [`ToWorker::Load`]; the worker answers [`FromWorker::Ready`] or
 //! [`FromWorker::Unusable`]; then each [`ToWorker::Task`] gets one [`FromWorker::Result`], in order, and before it as many
 //! [`FromWorker::Checkpoint`]s as the worker likes. The worker ends when its input ends. Messages stand in the envelope of [`crate::frame`].
 
@@ -11,9 +11,13 @@ use serde::{Deserialize, Serialize};
 use skein_core::dispatch::history::Fault;
 use skein_targets::{Answer, Class, ElementType, Tensor, TensorSpec};
 
+use crate::worker::shared::Place;
+
 /// From the agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToWorker {
+    /// Inputs may lie in these files, which can be mapped to be read.
+    Share(Vec<PathBuf>),
     /// Load this.
     Load(Load),
     /// Work on the payload.
@@ -25,6 +29,9 @@ pub enum ToWorker {
         /// The payload begins with so many bytes of a checkpoint, from which the task is to go on; the input follows.
         #[serde(default, skip_serializing_if = "is_zero")]
         checkpoint_bytes: usize,
+        /// The payload is empty, and what it would be lies here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
     },
 }
 
@@ -58,6 +65,9 @@ pub enum FromWorker {
         inputs: Vec<TensorSpec>,
         /// What it gives.
         outputs: Vec<TensorSpec>,
+        /// Whether it has mapped the files of [`ToWorker::Share`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shares: bool,
     },
     /// The model cannot be run here.
     Unusable {

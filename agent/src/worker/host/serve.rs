@@ -16,6 +16,7 @@ use crate::worker::host::watch::Watch;
 use crate::worker::host::{AttemptEnd, Checkpoint, Job, Listener, Says};
 use crate::worker::process::{self, Ending, Process};
 use crate::worker::protocol::{FromWorker, ToWorker};
+use crate::worker::shared::{PIPE_BYTES_MAX, Slots};
 
 /// An answer that is in the pipe when the time is up still counts: an agent that was itself held up must read it first.
 const LAST_WORD: Duration = Duration::from_millis(100);
@@ -38,25 +39,35 @@ enum Broke {
     Outgrown,
 }
 
-/// What a running worker has to answer, by ticket, and who attached to it.
+/// What a running worker has to answer, by ticket.
 #[derive(Default)]
 struct Outstanding {
-    jobs: HashMap<u64, (TaskId, u32, Listener)>,
+    jobs: HashMap<u64, Held>,
     last_ticket: u64,
+}
+
+/// One attempt that it has, and who waits for it.
+#[derive(Clone)]
+struct Held {
+    task: TaskId,
+    attempt: u32,
+    listener: Listener,
+    /// In which slot of shared memory its input lies.
+    slot: Option<usize>,
 }
 
 /// Feeds a ready worker until it ends. Whoever waits for an answer of it is told that it is lost, also when this future is dropped.
 pub(super) async fn serve(process: Process, jobs: mpsc::Receiver<Job>, watch: &Watch, task_time: Duration) -> Over {
-    let Process { child, mut input, mut output } = process;
+    let Process { child, mut input, mut output, slots } = process;
     let outstanding = Arc::new(Mutex::new(Outstanding::default()));
     let told = TellLost(outstanding.clone());
     let broke = tokio::select! {
-        error = write_all(&mut input, jobs, &outstanding, watch) => Broke::Pipe(error),
-        broke = read_all(&mut output, &outstanding, watch) => broke,
+        error = write_all(&mut input, slots.as_ref(), jobs, &outstanding, watch) => Broke::Pipe(error),
+        broke = read_all(&mut output, slots.as_ref(), &outstanding, watch) => broke,
         () = hangs(watch, task_time) => Broke::Hung,
         () = watch.outgrown_and_idle() => Broke::Outgrown,
     };
-    let process = Process { child, input, output };
+    let process = Process { child, input, output, slots };
     match broke {
         Broke::Pipe(error) => {
             // It ended by itself, or broke its word. Whoever waits hears of it at once: before the plan does, which blames nobody.
@@ -89,21 +100,31 @@ pub(super) async fn serve(process: Process, jobs: mpsc::Receiver<Job>, watch: &W
 
 async fn write_all(
     input: &mut ChildStdin,
+    slots: Option<&Slots>,
     mut jobs: mpsc::Receiver<Job>,
     outstanding: &Mutex<Outstanding>,
     watch: &Watch,
 ) -> Option<String> {
     while let Some(Job { attempt, listener }) = jobs.recv().await {
+        let (place, payload) = match slots.filter(|_| attempt.bytes() > PIPE_BYTES_MAX) {
+            None => (None, attempt.joined()),
+            Some(slots) => match slots.put([&attempt.checkpoint, &attempt.payload]).await {
+                Some(place) => (Some(place), Bytes::new()),
+                // It and its checkpoint together may be more than a slot holds, as they may be more than a message.
+                None => (None, attempt.joined()),
+            },
+        };
         let ticket = {
             let mut held = lock(outstanding);
             held.last_ticket += 1;
             let ticket = held.last_ticket;
-            held.jobs.insert(ticket, (attempt.task, attempt.attempt, listener));
+            let slot = place.map(|place| place.slot);
+            held.jobs.insert(ticket, Held { task: attempt.task, attempt: attempt.attempt, listener, slot });
             ticket
         };
         watch.sent(attempt.task);
-        let payload = attempt.joined();
-        let task = ToWorker::Task { ticket, input: attempt.input, checkpoint_bytes: attempt.checkpoint.len() };
+        let checkpoint_bytes = attempt.checkpoint.len();
+        let task = ToWorker::Task { ticket, input: attempt.input, checkpoint_bytes, place };
         if let Err(error) = process::send(input, &task, &payload).await {
             return Some(error.to_string());
         }
@@ -111,7 +132,12 @@ async fn write_all(
     None
 }
 
-async fn read_all(output: &mut BufReader<ChildStdout>, outstanding: &Mutex<Outstanding>, watch: &Watch) -> Broke {
+async fn read_all(
+    output: &mut BufReader<ChildStdout>,
+    slots: Option<&Slots>,
+    outstanding: &Mutex<Outstanding>,
+    watch: &Watch,
+) -> Broke {
     loop {
         let message = match process::receive(output).await {
             Ok(Some(message)) => message,
@@ -123,7 +149,9 @@ async fn read_all(output: &mut BufReader<ChildStdout>, outstanding: &Mutex<Outst
             Ok(FromWorker::Result { ticket, run_micros, result }) => (ticket, run_micros, result),
             Ok(FromWorker::Checkpoint { ticket }) => {
                 let of = lock(outstanding).jobs.get(&ticket).cloned();
-                let Some((task, attempt, listener)) = of else { return broke("it is at what it was not asked") };
+                let Some(Held { task, attempt, listener, .. }) = of else {
+                    return broke("it is at what it was not asked");
+                };
                 watch.kept();
                 listener(Says::Checkpoint(Checkpoint { task, attempt, bytes: message.payload }));
                 continue;
@@ -132,7 +160,12 @@ async fn read_all(output: &mut BufReader<ChildStdout>, outstanding: &Mutex<Outst
             Err(error) => return broke(&error.to_string()),
         };
         let job = lock(outstanding).jobs.remove(&ticket);
-        let Some((task, attempt, listener)) = job else { return broke("it answered what it was not asked") };
+        let Some(Held { task, attempt, listener, slot }) = job else {
+            return broke("it answered what it was not asked");
+        };
+        if let (Some(slots), Some(slot)) = (slots, slot) {
+            slots.release(slot);
+        }
         watch.answered(task, run_micros, result.as_ref().err());
         listener(Says::End(AttemptEnd { task, attempt, run_micros, result, payload: message.payload }));
         // Between two tasks nothing is lost with it: what waits in its pipe has not begun.
@@ -168,7 +201,7 @@ impl TellLost {
         let mut jobs: Vec<_> = jobs.into_iter().collect();
         jobs.sort_unstable_by_key(|(ticket, _)| *ticket);
         // A listener takes the first word only, so the one that knows the most comes first.
-        for (place, (_, (task, attempt, listener))) in jobs.into_iter().enumerate() {
+        for (place, (_, Held { task, attempt, listener, .. })) in jobs.into_iter().enumerate() {
             let at_work = died && place == 0;
             listener(Says::Lost(if at_work { Loss::Died { task, attempt } } else { Loss::Gone }));
         }
@@ -176,7 +209,7 @@ impl TellLost {
 
     /// What it was at has failed here, for this reason. Which task that was.
     fn fail_oldest(&self, reason: &str) -> Option<TaskId> {
-        let (task, attempt, listener) = {
+        let Held { task, attempt, listener, .. } = {
             let mut held = lock(&self.0);
             let oldest = *held.jobs.keys().min()?;
             held.jobs.remove(&oldest)?
