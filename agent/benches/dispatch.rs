@@ -17,7 +17,7 @@ use skein_agent::worker::protocol::InputKind;
 use skein_core::session::SessionSpec;
 use skein_core::worker::WorkerStatus;
 use skein_core::{NodeId, Resources, SessionId};
-use skein_targets::{ElementType, Input, Manifest, Model, ModelSource, TargetKind, TensorView};
+use skein_targets::{ElementType, Input, Manifest, Model, ModelSource, Place, TargetKind, TensorView};
 
 /// Runs of which the median is told.
 const RUNS: usize = 5;
@@ -85,7 +85,7 @@ fn payload() -> Bytes {
 fn bare() -> anyhow::Result<Vec<f64>> {
     let file = model_file();
     let source = ModelSource { file: &file, manifest: Manifest::default(), labels: Vec::new() };
-    let model = Model::load(TargetKind::Tract, source)?;
+    let model = Model::load(TargetKind::Tract, source, &Place::default())?;
     let bytes = payload();
     let mut times = Vec::with_capacity(TASKS as usize);
     for turn in 0..WARM_UP + TASKS {

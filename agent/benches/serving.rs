@@ -1,7 +1,7 @@
 //! What a worker process adds to the runtime that it runs, against the same runtime called in a loop in this process, in one run.
 //! `cargo xtask bench serving`.
 
-#![expect(clippy::print_stdout, reason = "a benchmark speaks on standard output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks on standard output")]
 
 mod report;
 
@@ -17,7 +17,7 @@ use skein_agent::worker::protocol::{InputKind, Load};
 use skein_core::dispatch::TaskId;
 use skein_core::supervise::WorkerEvent;
 use skein_core::{Sequence, StreamId, WorkerId};
-use skein_targets::{ElementType, Input, Manifest, Model, ModelSource, TargetKind, Tensor};
+use skein_targets::{ElementType, Input, Manifest, Model, ModelSource, Place, TargetKind, Tensor};
 use tokio::sync::mpsc;
 
 /// Runs of which the median is told, each of both sides.
@@ -35,8 +35,8 @@ const FRAME_NUMBERS: usize = 1920 * 1080 * 3 / 4;
 /// Of every model here; only the simulated device looks at it.
 const MANIFEST: &str = "[simulated]\nlatency_ms = 0\n";
 
-/// Targets that compute on this machine's processor.
-const TARGETS: [TargetKind; 1] = [TargetKind::Tract];
+/// Where `cargo xtask bench serving` has put the runtimes.
+const RUNTIMES: &str = "SKEIN_TEST_RUNTIMES";
 
 fn main() -> anyhow::Result<()> {
     // A host starts its workers as children of its own program: here, that is this one.
@@ -50,7 +50,13 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure() -> anyhow::Result<Report> {
     let mut report = Report::default();
-    for target in TARGETS {
+    for target in TargetKind::ALL.iter().copied().filter(|target| target.computes()) {
+        if target.library_name().is_some() && std::env::var_os(RUNTIMES).is_none() {
+            eprintln!(
+                "{target} is left out: {RUNTIMES} names no folder with runtimes; `cargo xtask bench serving` sets it"
+            );
+            continue;
+        }
         for (size, file) in [("small", "blazeface-front-128.onnx"), ("large", "efficientnet-lite0.onnx")] {
             let saturation = saturation(target, &model(file)).await?;
             let name = |what: &str| format!("{what}_{size}_{target}");
@@ -150,7 +156,7 @@ struct Bare {
 impl Bare {
     fn load(target: TargetKind, file: &Path) -> anyhow::Result<Self> {
         let source = ModelSource { file, manifest: Manifest::parse(MANIFEST)?, labels: Vec::new() };
-        let model = Model::load(target, source)?;
+        let model = Model::load(target, source, &place(target))?;
         let spec = model.description().inputs.first().context("the model has an input")?;
         let shape = spec.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
         Ok(Self { model, input: zeros(shape)? })
@@ -182,7 +188,14 @@ impl Worker {
         let (events, mut happened) = mpsc::unbounded_channel();
         let host = Host::new(events, false);
         let (name, manifest) = ("bench".into(), MANIFEST.into());
-        let load = Load { target: target.name().into(), file: file.to_owned(), name, manifest, labels: None };
+        let load = Load {
+            target: target.name().into(),
+            file: file.to_owned(),
+            name,
+            manifest,
+            labels: None,
+            place: place(target),
+        };
         let order = Order { load, cpu_millicores: 1000, task_time: Duration::from_secs(60) };
         host.start(id, async { Ok(order) });
         match happened.recv().await {
@@ -234,6 +247,17 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.host.stop(WorkerId(1));
     }
+}
+
+/// One thread on the processor.
+fn place(target: TargetKind) -> Place {
+    let folder = match target {
+        TargetKind::Onnxruntime => "onnxruntime/capi",
+        TargetKind::Openvino => "openvino/libs",
+        TargetKind::Tract | TargetKind::Simulated => return Place::default(),
+    };
+    let library = std::env::var_os(RUNTIMES).map(|runtimes| Path::new(&runtimes).join(folder));
+    Place { library, ..Place::default() }
 }
 
 fn model(file: &str) -> PathBuf {

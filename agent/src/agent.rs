@@ -29,6 +29,7 @@ use crate::island::tell::tell;
 use crate::island::waiting::{self, Waiting};
 use crate::link::{Endpoint, LinkError, Pool, Timing};
 use crate::runtime::{Inputs, Parts, Runtime};
+use crate::runtimes::Runtimes;
 use crate::seat::LinkTransport;
 use crate::server::Server;
 use crate::worker::host::Host;
@@ -118,6 +119,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let pool = Pool::new(endpoint.clone(), tell_gone, config.patience());
     let blobs = Blobs::open(config.state_dir.join("models"))?;
     let flush_ms = measure_flush(&config.state_dir).await;
+    let runtimes = Runtimes::find(config.runtimes.clone(), &config.state_dir).await;
     let mut spec = NodeSpec {
         id: node,
         name: config.name.clone(),
@@ -126,6 +128,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         capability: inventory::capability(Path::new("/"), &config.labels, &config.offer_max),
     };
     spec.capability.flush_ms = flush_ms.get().copied();
+    spec.capability.targets = runtimes.targets();
     if !spec.within_bounds() {
         return Err(AgentError::OutOfBounds);
     }
@@ -160,6 +163,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
         islands,
         waiting: waiting.clone(),
         trial,
+        runtimes,
     };
     let files = Files::new(node, seat.clone(), pool, Blobs::open(config.state_dir.join("tasks"))?, waiting.clone());
     let sweeping = tokio::spawn(files.clone().sweep());

@@ -126,6 +126,21 @@ pub struct Settings {
     /// What this node keeps on disk for the mesh while it is cut off, in MiB or with a unit [default: 64MiB]
     #[arg(long, env = "SKEIN_ISLAND_STORE", value_name = "MIB")]
     pub island_store: Option<Size>,
+    /// Libraries of runtimes that are not in this binary
+    #[command(flatten)]
+    pub runtimes: Libraries,
+}
+
+/// Where the libraries of runtimes lie: files, or folders that hold them. In the settings file, the table `[runtimes]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Libraries {
+    /// ONNX Runtime's library, or its folder [default: `libonnxruntime.so` where libraries usually lie]
+    #[arg(long, env = "SKEIN_ONNXRUNTIME", value_name = "PATH")]
+    pub onnxruntime: Option<PathBuf>,
+    /// OpenVINO's library for C, or its folder [default: `libopenvino_c.so` where libraries usually lie]
+    #[arg(long, env = "SKEIN_OPENVINO", value_name = "PATH")]
+    pub openvino: Option<PathBuf>,
 }
 
 /// The settings an agent runs with.
@@ -163,6 +178,8 @@ pub struct Config {
     pub worker_growth: u64,
     /// What may wait on disk while the node is cut off, in bytes.
     pub island_store: u64,
+    /// See [`Settings::runtimes`].
+    pub runtimes: Libraries,
 }
 
 /// What a node offers, by its operator's word: of what the machine has, at most so much, with no limit but the machine's own where
@@ -239,6 +256,10 @@ impl Settings {
             bind_cores: self.bind_cores.or(weaker.bind_cores),
             worker_growth: self.worker_growth.or(weaker.worker_growth),
             island_store: self.island_store.or(weaker.island_store),
+            runtimes: Libraries {
+                onnxruntime: self.runtimes.onnxruntime.or(weaker.runtimes.onnxruntime),
+                openvino: self.runtimes.openvino.or(weaker.runtimes.openvino),
+            },
         }
     }
 
@@ -282,6 +303,7 @@ impl Settings {
             bind_cores: self.bind_cores.unwrap_or(true),
             worker_growth: self.worker_growth.map_or(WORKER_GROWTH, |size| size.bytes),
             island_store: self.island_store.map_or(BYTES_MAX_DEFAULT, |size| size.bytes),
+            runtimes: self.runtimes,
         })
     }
 }
@@ -373,6 +395,15 @@ mod tests {
         assert_eq!(config.down_after_max, DOWN_AFTER_MAX);
         assert_eq!(config.beat_every, BEAT_EVERY);
         assert!(!config.mdns);
+    }
+
+    #[test]
+    fn libraries_of_runtimes_have_a_table_of_their_own() {
+        let file = file("name = 'x'\n[runtimes]\nonnxruntime = '/opt/a'\nopenvino = '/opt/b'\n");
+        let stated = Libraries { onnxruntime: Some("/flag".into()), openvino: None };
+        let config = Settings { runtimes: stated, ..Settings::default() }.resolve(Some(file.path())).unwrap();
+        let expected = Libraries { onnxruntime: Some("/flag".into()), openvino: Some("/opt/b".into()) };
+        assert_eq!(config.runtimes, expected);
     }
 
     #[test]

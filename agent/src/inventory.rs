@@ -42,9 +42,9 @@ pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: &Of
     }
 }
 
-/// The targets of this binary that run on this kind of device, and whose answers tell how it is.
+/// The targets that may run on this kind of device, and whose answers tell how it is.
 pub fn targets_on(kind: DeviceKind) -> impl Iterator<Item = &'static str> {
-    // All that there are so far run on the processor, and on nothing else.
+    // What runs on other devices, too, is not tried there yet.
     let targets = TargetKind::ALL.iter().filter(move |target| kind == DeviceKind::Cpu && target.computes());
     targets.map(|target| target.name())
 }
@@ -137,7 +137,7 @@ mod tests {
         let cpu = capability.device("cpu").unwrap();
         assert_eq!(cpu.offers, Resources::default());
         assert!(!cpu.hardware.is_empty());
-        assert_eq!(targets_on(cpu.kind).collect::<Vec<_>>(), ["tract"]);
+        assert_eq!(targets_on(cpu.kind).collect::<Vec<_>>(), ["tract", "onnxruntime", "openvino"]);
         assert_eq!(targets_on(DeviceKind::Gpu).count(), 0);
     }
 }

@@ -3,7 +3,7 @@
 //! All IO of the mesh is here; what to do is decided by [`skein_core`]. The parts:
 //!
 //! - [`agent`] puts one together; [`runtime`] is its loop: gather, decide, act; [`server`] answers who connects;
-//! - [`identity`], [`config`], [`inventory`]: who this device is, how it is set, what it has;
+//! - [`identity`], [`config`], [`inventory`], [`runtimes`]: who this device is, how it is set, what it has;
 //! - [`gossip`] (libp2p), [`link`] (QUIC), [`frame`] (the envelope of messages), [`seat`] (Raft over the link), [`contacts`] (who answers);
 //! - [`api`]: control; [`gateway`] and [`worker`]: tasks; [`blobs`]: model files;
 //! - [`client`], [`cli`], [`demo`]: the other end.
@@ -25,6 +25,7 @@ pub mod inventory;
 pub mod island;
 pub mod link;
 pub mod runtime;
+pub mod runtimes;
 pub mod seat;
 pub mod server;
 pub mod worker;

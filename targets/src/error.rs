@@ -20,13 +20,15 @@ pub enum LoadError {
     NotOnnx { file: PathBuf, reason: String },
     #[error("the model {} uses operators that {target} lacks: {}; export it without them or use another target", file.display(), operators.join(", "))]
     Operators { file: PathBuf, target: TargetKind, operators: Vec<String> },
-    #[error("the model {} has {} inputs ({}), but a task brings one: export it with one input", file.display(), inputs.len(), inputs.join(", "))]
+    #[error("the model {} has {} inputs ({}), but its manifest's picture is for one: leave `[input.picture]` out and send tensors, or export it with one input", file.display(), inputs.len(), inputs.join(", "))]
     Inputs { file: PathBuf, inputs: Vec<String> },
     /// A type, rank or size that a task cannot bring or get back.
     #[error("the model {}: {reason}", file.display())]
     Unsuitable { file: PathBuf, reason: String },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error("the manifest contradicts the model {}: {reason}; correct the manifest", file.display())]
     Contradiction { file: PathBuf, reason: String },
     /// The target understood the file but cannot prepare it to run.
@@ -36,6 +38,14 @@ pub enum LoadError {
     Crashed { file: PathBuf, target: TargetKind, reason: String },
 }
 
+/// Why a target's runtime cannot be used on this machine, whatever the model is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{target} cannot be used here: {reason}")]
+pub struct RuntimeError {
+    pub target: TargetKind,
+    pub reason: String,
+}
+
 /// Why a run gave no answer. The model can be run again after each of these.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -43,6 +53,8 @@ pub enum RunError {
     Picture(#[from] PictureError),
     #[error("the model takes {expected}, but got {got}")]
     WrongKind { expected: &'static str, got: &'static str },
+    #[error("the model takes {} tensors ({}), but got {got}", expected.len(), expected.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    WrongCount { expected: Vec<TensorSpec>, got: usize },
     #[error("the model takes {expected}, but got {element} {shape:?}")]
     WrongTensor { expected: TensorSpec, element: ElementType, shape: Vec<usize> },
     #[error(transparent)]
@@ -51,6 +63,10 @@ pub enum RunError {
         "the model's scores are not numbers (NaN, first for class {class}): its input or its weights are out of range"
     )]
     NotANumber { class: usize },
+    #[error(
+        "{target} computes with whole numbers of 32 bits, and the input `{input}` has {number}, which would become another one: send smaller numbers, or run the model by another target"
+    )]
+    Range { target: TargetKind, input: String, number: i128 },
     #[error("{target} failed to run the model: {reason}")]
     Target { target: TargetKind, reason: String },
     #[error("{target} crashed while it ran the model: {reason}")]
@@ -61,7 +77,12 @@ impl RunError {
     /// Whether the input is to blame, so that it would fail wherever it ran.
     pub fn is_inputs_fault(&self) -> bool {
         match self {
-            Self::Picture(_) | Self::WrongKind { .. } | Self::WrongTensor { .. } | Self::Tensor(_) => true,
+            Self::Picture(_)
+            | Self::WrongKind { .. }
+            | Self::WrongCount { .. }
+            | Self::WrongTensor { .. }
+            | Self::Tensor(_)
+            | Self::Range { .. } => true,
             // A device that computes wrongly gives such scores too.
             Self::NotANumber { .. } | Self::Target { .. } | Self::Crashed { .. } => false,
         }

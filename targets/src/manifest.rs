@@ -14,6 +14,12 @@
 //! labels = "imagenet-1000.txt"         # beside the manifest, a label a line
 //! top = 5                              # how many classes an answer names; 5 is the default
 //!
+//! [onnxruntime]                        # looked at by target `onnxruntime` alone
+//! provider = "cuda"                    # or "tensorrt": what runs the model on a GPU; cuda is the default
+//!
+//! [openvino]                           # looked at by target `openvino` alone
+//! precision = "f32"                    # or "f16", "bf16": what it computes with; f32 is the default
+//!
 //! [simulated]                          # looked at by target `simulated` alone, which computes nothing
 //! latency_ms = 10                      # of a run; the default
 //! steps = 1                            # parts of a run, with a checkpoint between two
@@ -25,12 +31,14 @@
 
 mod check;
 mod picture;
+mod runtimes;
 mod simulated;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::ManifestError;
 pub use picture::{Filter, Layout, PictureSpec, Resize};
+pub use runtimes::{OnnxruntimeSpec, OpenvinoSpec, Precision, Provider};
 pub use simulated::SimulatedSpec;
 
 /// The longest manifest that is read, in bytes: a hundred times what one needs.
@@ -47,6 +55,12 @@ pub struct Manifest {
     pub input: InputSpec,
     #[serde(default)]
     pub output: OutputSpec,
+    /// How ONNX Runtime runs it.
+    #[serde(default)]
+    pub onnxruntime: OnnxruntimeSpec,
+    /// How OpenVINO runs it.
+    #[serde(default)]
+    pub openvino: OpenvinoSpec,
     /// How a simulated device behaves.
     #[serde(default)]
     pub simulated: SimulatedSpec,

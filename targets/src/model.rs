@@ -10,6 +10,7 @@ use crate::error::{LoadError, RunError};
 use crate::guard::guarded;
 use crate::manifest::{InputSpec, Manifest, OutputSpec};
 use crate::picture;
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::target::{Loaded, Order, TargetKind};
 use crate::tensor::{ElementType, Tensor, TensorSpec, TensorView};
@@ -20,7 +21,7 @@ pub const MODEL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// What a model is made from.
 #[derive(Debug, Clone)]
 pub struct ModelSource<'a> {
-    /// The ONNX file. Weights in other files beside it are not read.
+    /// The ONNX file, or what [`crate::pack_ir`] made of an OpenVINO IR. Weights in other files beside it are not read.
     pub file: &'a Path,
     pub manifest: Manifest,
     /// The lines of [`Manifest::labels_file`]; empty if it names none.
@@ -30,7 +31,7 @@ pub struct ModelSource<'a> {
 /// What a model takes and gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelDescription {
-    /// Always one in this version.
+    /// At least one.
     pub inputs: Vec<TensorSpec>,
     pub outputs: Vec<TensorSpec>,
 }
@@ -42,6 +43,8 @@ pub enum Input<'a> {
     Picture(&'a [u8]),
     /// A tensor for the model's one input.
     Tensor(TensorView<'a>),
+    /// A tensor for each of the model's inputs, in their order.
+    Tensors(&'a [TensorView<'a>]),
 }
 
 /// A model that is ready to run. Runs may come from several threads; each then works on its own memory.
@@ -55,7 +58,7 @@ pub struct Model {
 
 impl Model {
     /// Reads, checks and prepares a model. Call it in a worker process only: see the notes on this crate.
-    pub fn load(target: TargetKind, source: ModelSource<'_>) -> Result<Model, LoadError> {
+    pub fn load(target: TargetKind, source: ModelSource<'_>, place: &Place) -> Result<Model, LoadError> {
         let ModelSource { file: path, manifest, labels } = source;
         manifest.check()?;
         let picture_shape = match &manifest.input {
@@ -63,9 +66,13 @@ impl Model {
             InputSpec::Tensor => None,
         };
         let classes = matches!(manifest.output, OutputSpec::Classes { .. }).then_some(labels.len());
-        let order = Order { path, file: open(path)?, picture_shape, simulated: manifest.simulated, classes };
+        let order = Order { path, file: open(path)?, manifest: &manifest, place, picture_shape, classes };
         let crashed = |reason| LoadError::Crashed { file: path.to_owned(), target, reason };
         let loaded = guarded(|| Loaded::load(target, order), crashed)?;
+        if loaded.description().inputs.is_empty() {
+            let reason = "it has no input: it would answer every task alike".into();
+            return Err(LoadError::Unsuitable { file: path.to_owned(), reason });
+        }
         let contradiction = |reason| LoadError::Contradiction { file: path.to_owned(), reason };
         check_labels(&manifest.output, &labels, loaded.description()).map_err(contradiction)?;
         Ok(Model { target, loaded, manifest, labels })
@@ -86,13 +93,16 @@ impl Model {
     /// One run on zeros, so that the first task does not pay for what a target puts off. A model that leaves an axis
     /// open is not warmed up: no length can be guessed that it surely takes.
     pub fn warm_up(&self) -> Result<(), RunError> {
-        let input = self.input();
-        let Some(shape) = input.fixed_shape() else {
+        let inputs = &self.description().inputs;
+        let shapes: Option<Vec<Vec<usize>>> = inputs.iter().map(TensorSpec::fixed_shape).collect();
+        let Some(shapes) = shapes else {
             return Ok(());
         };
-        let zeros = Tensor::zeros(input.element, shape)?;
+        let zeros = inputs.iter().zip(shapes).map(|(input, shape)| Tensor::zeros(input.element, shape));
+        let zeros = zeros.collect::<Result<Vec<_>, _>>()?;
+        let views: Vec<TensorView<'_>> = zeros.iter().map(Tensor::view).collect();
         let mut progress = Progress { from: None, keep: &mut |_| {} };
-        self.guarded(|| self.loaded.run(&zeros.view(), &mut progress)).map(drop)
+        self.guarded(|| self.loaded.run(&views, &mut progress)).map(drop)
     }
 
     /// Runs one task from its beginning to its end.
@@ -106,13 +116,11 @@ impl Model {
             let outputs = match (input, &self.manifest.input) {
                 (Input::Picture(encoded), InputSpec::Picture(spec)) => {
                     let tensor = picture::prepare(encoded, spec)?;
-                    self.loaded.run(&tensor.view(), &mut progress)?
+                    self.loaded.run(&[tensor.view()], &mut progress)?
                 }
-                (Input::Tensor(tensor), InputSpec::Tensor) => {
-                    self.input().check(&tensor)?;
-                    self.loaded.run(&tensor, &mut progress)?
-                }
-                (Input::Tensor(_), InputSpec::Picture(_)) => {
+                (Input::Tensor(tensor), InputSpec::Tensor) => self.run_tensors(&[tensor], &mut progress)?,
+                (Input::Tensors(tensors), InputSpec::Tensor) => self.run_tensors(tensors, &mut progress)?,
+                (Input::Tensor(_) | Input::Tensors(_), InputSpec::Picture(_)) => {
                     return Err(RunError::WrongKind { expected: "a picture (PNG or JPEG)", got: "a tensor" });
                 }
                 (Input::Picture(_), InputSpec::Tensor) => {
@@ -126,6 +134,17 @@ impl Model {
         })
     }
 
+    fn run_tensors(&self, tensors: &[TensorView<'_>], progress: &mut Progress<'_>) -> Result<Vec<Tensor>, RunError> {
+        let inputs = &self.description().inputs;
+        if inputs.len() != tensors.len() {
+            return Err(RunError::WrongCount { expected: inputs.clone(), got: tensors.len() });
+        }
+        for (input, tensor) in inputs.iter().zip(tensors) {
+            input.check(tensor)?;
+        }
+        self.loaded.run(tensors, progress)
+    }
+
     fn answer(&self, outputs: Vec<Tensor>) -> Result<Answer, RunError> {
         match (&self.manifest.output, outputs.first()) {
             (OutputSpec::Classes { top, .. }, Some(scores)) => {
@@ -133,10 +152,6 @@ impl Model {
             }
             _ => Ok(Answer::Tensors(outputs)),
         }
-    }
-
-    fn input(&self) -> &TensorSpec {
-        self.loaded.description().inputs.first().expect("a model without its one input is refused at load")
     }
 
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, RunError>) -> Result<T, RunError> {

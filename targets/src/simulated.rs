@@ -36,7 +36,7 @@ pub(crate) struct SimulatedModel {
 
 impl SimulatedModel {
     pub(crate) fn load(order: &Order<'_>) -> Result<Self, LoadError> {
-        let spec = order.simulated;
+        let spec = order.manifest.simulated;
         sleep(millis(spec.load_ms));
         let memory = memory(spec.memory_mib).map_err(|reason| LoadError::Target {
             file: order.path.to_owned(),

@@ -1,5 +1,8 @@
 //! The one table of targets: a new way to run models is a line in each function here, and a module beside this one.
 
+#[cfg(target_pointer_width = "32")]
+mod no_openvino;
+
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
@@ -8,12 +11,18 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LoadError, RunError};
-use crate::manifest::SimulatedSpec;
+use crate::manifest::Manifest;
 use crate::model::ModelDescription;
+use crate::onnxruntime::OnnxruntimeModel;
+#[cfg(target_pointer_width = "64")]
+use crate::openvino::OpenvinoModel;
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::simulated::SimulatedModel;
 use crate::tensor::{Tensor, TensorView};
 use crate::tract::TractModel;
+#[cfg(target_pointer_width = "32")]
+use no_openvino::OpenvinoModel;
 
 /// A way to run a model on a kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,6 +30,10 @@ use crate::tract::TractModel;
 pub enum TargetKind {
     /// tract: pure Rust, on any CPU.
     Tract,
+    /// ONNX Runtime, where its library is installed: any CPU, and NVIDIA's GPUs.
+    Onnxruntime,
+    /// OpenVINO, where its library is installed: Intel's and ARM's CPUs, and whatever it has a plugin for.
+    Openvino,
     /// No device at all: it takes its time and computes nothing.
     Simulated,
 }
@@ -33,11 +46,14 @@ pub struct UnknownTarget {
 }
 
 impl TargetKind {
-    pub const ALL: &[TargetKind] = &[TargetKind::Tract, TargetKind::Simulated];
+    pub const ALL: &[TargetKind] =
+        &[TargetKind::Tract, TargetKind::Onnxruntime, TargetKind::Openvino, TargetKind::Simulated];
 
     pub const fn name(self) -> &'static str {
         match self {
             TargetKind::Tract => "tract",
+            TargetKind::Onnxruntime => "onnxruntime",
+            TargetKind::Openvino => "openvino",
             TargetKind::Simulated => "simulated",
         }
     }
@@ -45,6 +61,15 @@ impl TargetKind {
     /// Whether its answers are the model's.
     pub const fn computes(self) -> bool {
         !matches!(self, TargetKind::Simulated)
+    }
+
+    /// The shared library that it needs on the machine; none where all of it is in this program.
+    pub const fn library_name(self) -> Option<&'static str> {
+        match self {
+            TargetKind::Tract | TargetKind::Simulated => None,
+            TargetKind::Onnxruntime => Some("libonnxruntime.so"),
+            TargetKind::Openvino => Some("libopenvino_c.so"),
+        }
     }
 }
 
@@ -67,13 +92,14 @@ fn known() -> String {
     TargetKind::ALL.iter().map(|target| target.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// What every target is asked to load: an opened model file, its name for errors, and the shape that the input must
-/// have if the manifest says so.
+/// What every target is asked to load: an opened model file, its name for errors, its manifest and what that makes of
+/// the input's shape, and what to run it with.
 pub(crate) struct Order<'a> {
     pub(crate) path: &'a Path,
     pub(crate) file: File,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) place: &'a Place,
     pub(crate) picture_shape: Option<[usize; 4]>,
-    pub(crate) simulated: SimulatedSpec,
     /// How many classes the manifest's labels name; none where the answer has none.
     pub(crate) classes: Option<usize>,
 }
@@ -82,6 +108,8 @@ pub(crate) struct Order<'a> {
 #[derive(Debug)]
 pub(crate) enum Loaded {
     Tract(TractModel),
+    Onnxruntime(OnnxruntimeModel),
+    Openvino(OpenvinoModel),
     Simulated(SimulatedModel),
 }
 
@@ -89,6 +117,8 @@ impl Loaded {
     pub(crate) fn load(target: TargetKind, order: Order<'_>) -> Result<Loaded, LoadError> {
         match target {
             TargetKind::Tract => TractModel::load(order).map(Loaded::Tract),
+            TargetKind::Onnxruntime => OnnxruntimeModel::load(order).map(Loaded::Onnxruntime),
+            TargetKind::Openvino => OpenvinoModel::load(order).map(Loaded::Openvino),
             TargetKind::Simulated => SimulatedModel::load(&order).map(Loaded::Simulated),
         }
     }
@@ -96,14 +126,18 @@ impl Loaded {
     pub(crate) fn description(&self) -> &ModelDescription {
         match self {
             Loaded::Tract(model) => model.description(),
+            Loaded::Onnxruntime(model) => model.description(),
+            Loaded::Openvino(model) => model.description(),
             Loaded::Simulated(model) => model.description(),
         }
     }
 
-    /// Runs a tensor that has been checked against the description.
-    pub(crate) fn run(&self, input: &TensorView<'_>, progress: &mut Progress<'_>) -> Result<Vec<Tensor>, RunError> {
+    /// Runs tensors that have been checked against the description.
+    pub(crate) fn run(&self, inputs: &[TensorView<'_>], progress: &mut Progress<'_>) -> Result<Vec<Tensor>, RunError> {
         match self {
-            Loaded::Tract(model) => model.run(input),
+            Loaded::Tract(model) => model.run(inputs),
+            Loaded::Onnxruntime(model) => model.run(inputs),
+            Loaded::Openvino(model) => model.run(inputs),
             Loaded::Simulated(model) => model.run(progress),
         }
     }

@@ -8,7 +8,7 @@ mod types;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tract_onnx::prelude::{DatumType, IntoTensor as _, TValue, Tensor as TractTensor, TractError};
-use tract_onnx::prelude::{TypedRunnableModel, TypedSimpleState, tvec};
+use tract_onnx::prelude::{TypedRunnableModel, TypedSimpleState};
 
 use crate::error::{LoadError, RunError};
 use crate::model::ModelDescription;
@@ -34,13 +34,14 @@ impl TractModel {
         &self.description
     }
 
-    /// Runs a tensor that has been checked against the description.
-    pub(crate) fn run(&self, input: &TensorView<'_>) -> Result<Vec<Tensor>, RunError> {
+    /// Runs tensors that have been checked against the description.
+    pub(crate) fn run(&self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>, RunError> {
         // The state is taken out for the run: a second run at the same time makes its own, and one that fails or
         // panics half way is dropped with all it left behind.
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut state = idle.map_or_else(|| self.plan.spawn(), Ok).map_err(failed)?;
-        let outputs = state.run(tvec!(to_tract(input)?)).map_err(failed)?;
+        let inputs = inputs.iter().map(to_tract).collect::<Result<_, _>>()?;
+        let outputs = state.run(inputs).map_err(failed)?;
         // A recurrent operator would go on where this task's sequence ended, and the next answer would be wrong.
         if state.op_states.iter().all(Option::is_none) {
             *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);

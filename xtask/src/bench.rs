@@ -6,6 +6,7 @@ use anyhow::Result;
 use cargo_metadata::TargetKind;
 
 use crate::house::{self, House};
+use crate::runtimes;
 
 pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
     house.expect_target("skein-agent", &TargetKind::Bench, name)?;
@@ -17,6 +18,9 @@ pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
                 "etcd is missing, so it is not measured beside: install Debian's etcd-server, or put etcd on the PATH"
             ),
         }
+    }
+    if name == "serving" {
+        bench.envs(runtimes::installed(house)?.map(|folder| (runtimes::VARIABLE, folder)));
     }
     if json {
         bench.args(["--", "--json"]);

@@ -7,7 +7,10 @@ use cargo_metadata::TargetKind;
 use serde_json::{Value, json};
 
 use crate::house::{self, House};
-use crate::test;
+use crate::{runtimes, test};
+
+/// The tests that need the libraries of runtimes.
+const RUNTIMES: &str = "targets";
 
 pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
     house.expect_target("skein-hil-tests", &TargetKind::Test, name)?;
@@ -25,6 +28,9 @@ pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
     let only = format!("package(skein-hil-tests) & binary(={name})");
     let mut tests = house.cargo(&["nextest", "run", "--workspace", "--profile", "ci", "-E", &only]);
     tests.env("SKEIN_BIN", binary);
+    if name == RUNTIMES {
+        tests.envs(runtimes::installed(house)?.map(|folder| (runtimes::VARIABLE, folder)));
+    }
     let outcome = house::run(tests);
     let report = fs::read_to_string(&report).with_context(|| format!("nextest has left no {report}"));
     if json {

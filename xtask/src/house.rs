@@ -1,6 +1,7 @@
 //! The workspace, and the programs called in it.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -40,6 +41,13 @@ impl House {
         ensure!(names.contains(&name), "no {kind} of {} is called {name}, only: {}", package.name, names.join(", "));
         Ok(())
     }
+}
+
+/// What outlives a clone: tools that cost minutes to install.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(env::home_dir()?.join(".cache"))).context("no home directory for the cache")?;
+    Ok(cache.join("skein"))
 }
 
 /// Runs to the end with its output visible.

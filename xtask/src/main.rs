@@ -7,6 +7,7 @@ mod docs;
 mod hil;
 mod house;
 mod mutants;
+mod runtimes;
 mod simulate;
 mod test;
 mod tidy;

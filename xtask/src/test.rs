@@ -1,6 +1,5 @@
 //! `cargo xtask test`: what the README and `.ci/run` call. On a fresh machine it sets up what it needs.
 
-use std::env;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,13 +7,14 @@ use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
 
 use crate::house::{self, House};
-use crate::{demo, simulate, tidy};
+use crate::{demo, runtimes, simulate, tidy};
 
 type Step = fn(&House) -> Result<()>;
 
 /// The quick ones first. The documentation's examples come before the tests, whose closing line CI reads as the last.
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("set-up", set_up),
+    ("runtimes", |house| runtimes::installed(house).map(drop)),
     ("format", |house| house::run(house.cargo(&["fmt", "--all", "--check"]))),
     ("tidy", tidy::check),
     ("clippy", |house| house::run(house.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
@@ -51,18 +51,19 @@ fn set_up(house: &House) -> Result<()> {
     }
     let present =
         |tool: &str| house::works(house.program(tool, &["--version"])) || house::works(house.program(tool, &["-V"]));
-    if present("ip") && present("nft") && present("faketime") {
+    let pip = house::works(house.program("python3", &["-m", "pip", "--version"]));
+    if present("ip") && present("nft") && present("faketime") && pip {
         return Ok(());
     }
     let id = house.program("id", &["-u"]).output().map(|output| output.stdout).unwrap_or_default();
     if id.trim_ascii() != b"0" || !house::works(house.program("apt-get", &["--version"])) {
         println!(
-            "ip, nft or faketime is missing: as root, `apt-get install iproute2 nftables faketime`; tests of faults need them"
+            "ip, nft, faketime or pip is missing: as root, `apt-get install iproute2 nftables faketime python3-pip`; tests of faults and of runtimes need them"
         );
         return Ok(());
     }
     house::run(house.program("apt-get", &["update", "-qq"]))?;
-    let packages = ["iproute2", "nftables", "faketime"];
+    let packages = ["iproute2", "nftables", "faketime", "python3-pip"];
     let mut install =
         house.program("apt-get", &[&["install", "-qq", "--no-install-recommends"], &packages[..]].concat());
     install.env("DEBIAN_FRONTEND", "noninteractive");
@@ -71,9 +72,7 @@ fn set_up(house: &House) -> Result<()> {
 
 /// Costs four minutes to install, so it is kept in the cache, beside the target directory that `.ci/run` uses.
 fn deny(house: &House) -> Result<()> {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(env::home_dir()?.join(".cache"))).context("no home directory for the cache")?;
-    let (tools, mut program) = (cache.join("skein/tools"), "cargo-deny".to_owned());
+    let (tools, mut program) = (house::cache()?.join("tools"), "cargo-deny".to_owned());
     if !house::works(house.program(&program, &["--version"])) {
         program = tools.join("bin/cargo-deny").to_string_lossy().into_owned();
     }
@@ -120,5 +119,6 @@ fn tests(house: &House) -> Result<()> {
         ]);
     }
     tests.env("SKEIN_BIN", binary);
+    tests.envs(runtimes::installed(house)?.map(|folder| (runtimes::VARIABLE, folder)));
     house::run(tests)
 }

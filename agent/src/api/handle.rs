@@ -10,7 +10,7 @@ use skein_core::model::{Blob, ModelSpec, is_name};
 use skein_core::seats::Rules;
 use skein_core::session::SessionSpec;
 use skein_core::state::Node;
-use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
+use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, Resources, State};
 use skein_raft::{ProposeError, Role, Seat};
 use skein_targets::Manifest;
 use tokio::sync::Semaphore;
@@ -25,7 +25,8 @@ use crate::gateway::Gateway;
 use crate::island::Islands;
 use crate::island::waiting::Waiting;
 use crate::link::{ModelPut, Open, Pool, Stream, ask};
-use crate::worker::check::check;
+use crate::runtimes::Runtimes;
+use crate::worker::check::{Checked, check};
 use crate::worker::protocol::Load;
 
 /// How long a change may take in all, an election included.
@@ -58,6 +59,8 @@ pub struct Api {
     pub waiting: Waiting,
     /// One trial run of a model at a time: each takes the memory of a worker.
     pub trial: Arc<Semaphore>,
+    /// What runs here, and with what.
+    pub runtimes: Runtimes,
 }
 
 impl Api {
@@ -245,15 +248,8 @@ impl Api {
             let received = self.blobs.receive(blob, &mut stream.recv).await;
             received.map_err(|error| ApiError::Invalid(format!("the model {} did not arrive: {error}", put.name)))?;
         }
-        let load = Load {
-            target: skein_targets::TargetKind::Tract.name().into(),
-            file: self.blobs.path(put.file.digest),
-            name: put.name.clone(),
-            manifest: put.manifest.clone(),
-            labels: put.labels.map(|labels| self.blobs.path(labels.digest)),
-        };
         let turn = self.trial.acquire().await;
-        let checked = check(load).await;
+        let checked = self.check_model(&put).await;
         drop(turn);
         let checked = checked.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
         let ModelPut { name, manifest, file, labels } = put;
@@ -264,6 +260,29 @@ impl Api {
             }
             other => Ok(other),
         }
+    }
+
+    /// Tries a model by the targets that this node has, until one runs it. Where none does, the first says why: it is the one
+    /// that every node has.
+    async fn check_model(&self, put: &ModelPut) -> Result<Checked, String> {
+        let mut refused = Vec::new();
+        for target in self.runtimes.computing() {
+            let load = Load {
+                target: target.name().into(),
+                file: self.blobs.path(put.file.digest),
+                name: put.name.clone(),
+                manifest: put.manifest.clone(),
+                labels: put.labels.map(|labels| self.blobs.path(labels.digest)),
+                place: self.runtimes.place(target.name(), None, &Resources::default()),
+            };
+            match check(load).await {
+                Ok(checked) => return Ok(checked),
+                Err(error) => refused.push(error.to_string()),
+            }
+        }
+        // All say the same where the file or the manifest is wrong.
+        refused.dedup();
+        Err(refused.join("; and "))
     }
 }
 

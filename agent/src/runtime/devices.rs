@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use skein_core::Millis;
 use skein_core::dispatch::TaskId;
 use skein_core::health::DeviceReport;
 use skein_core::testing::Action;
+use skein_core::{Millis, Resources};
 
 use crate::api::Change;
 use crate::inventory;
@@ -36,12 +36,14 @@ impl Runtime {
     fn test(&self, device: String) {
         tracing::info!(device, "device makes a known-answer run");
         let kind = self.spec.capability.device(&device).map(|device| device.kind);
-        let targets: Vec<&str> = kind.into_iter().flat_map(inventory::targets_on).collect();
+        let offered = |target: &&str| self.spec.capability.targets.iter().any(|offered| offered == target);
+        let targets: Vec<&str> = kind.into_iter().flat_map(inventory::targets_on).filter(offered).collect();
+        let runtimes = self.api.runtimes.clone();
         let test = self.test.clone();
         tokio::spawn(async move {
             let mut result = Err("no target of this binary runs on it".to_owned());
             for target in targets {
-                result = known_answer(target).await;
+                result = known_answer(target, runtimes.place(target, None, &Resources::default())).await;
                 if result.is_err() {
                     break;
                 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use skein_core::capability::DeviceKind;
 use skein_core::model::{Blob, Digest, ModelSpec};
 use skein_core::{NodeId, WorkerId};
 use skein_raft::Role;
@@ -24,10 +25,13 @@ pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Order, String>
     let found = api.seat.read(|state| {
         let planned = state.workers.get(&worker)?;
         let session = state.sessions.get(&planned.session)?;
-        let given = (planned.need.cpu_millicores, Duration::from_millis(session.spec.task_time.0));
+        let capability = &state.nodes.get(&planned.node)?.spec.capability;
+        let kind = capability.device(&planned.device).map_or(DeviceKind::Cpu, |device| device.kind);
+        let place = api.runtimes.place(&session.spec.target, Some((&planned.device, kind)), &planned.need);
+        let given = (planned.need.cpu_millicores, Duration::from_millis(session.spec.task_time.0), place);
         Some((given, session.spec.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
     });
-    let Some(((cpu_millicores, task_time), target, model, spec)) = found else {
+    let Some(((cpu_millicores, task_time, place), target, model, spec)) = found else {
         return Err("its session ended while it started".into());
     };
     let ModelSpec { file, labels, manifest, .. } = spec;
@@ -40,6 +44,7 @@ pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Order, String>
         name: model.to_string(),
         manifest,
         labels: labels.map(|labels| api.blobs.path(labels.digest)),
+        place,
     };
     Ok(Order { load, cpu_millicores, task_time })
 }

@@ -134,6 +134,7 @@ impl Runtime {
         self.spec.capability.offers = self.offering.look(self.now(), load);
         self.spec.capability.power = inventory::power(Path::new("/"));
         self.spec.capability.flush_ms = self.flush_ms.get().copied();
+        self.spec.capability.targets = self.api.runtimes.targets();
     }
 
     /// Before anything was measured since the start, what was measured before it holds.

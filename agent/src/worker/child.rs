@@ -14,7 +14,7 @@ use skein_targets::{
 };
 
 use crate::frame::{self, FrameError, PAYLOAD_BYTES_MAX};
-use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
+use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker, views};
 use crate::worker::shared::Mapped;
 
 /// How much nicer than the agent a worker is: inference may take every core, the agent must still be heard.
@@ -76,7 +76,7 @@ fn prepare(load: &Load) -> Result<Model, String> {
     };
     // People know the model by its name; the file in the store is named by its digest.
     let named = |error: String| error.replace(&load.file.display().to_string(), &load.name);
-    let model = Model::load(target, ModelSource { file: &load.file, manifest, labels });
+    let model = Model::load(target, ModelSource { file: &load.file, manifest, labels }, &load.place);
     let model = model.map_err(|error| named(error.to_string()))?;
     model.warm_up().map_err(|error| format!("the warm-up run of {} failed: {error}", load.name))?;
     Ok(model)
@@ -84,27 +84,37 @@ fn prepare(load: &Load) -> Result<Model, String> {
 
 fn serve<R: Read, W: Write>(model: &Model, shared: &Mapped, input: &mut R, output: &mut W) -> Result<(), FrameError> {
     while let Some(message) = frame::read_blocking(input)? {
-        let ToWorker::Task { ticket, input: kind, checkpoint_bytes, place } = message.header()? else {
+        let ToWorker::Task { ticket, input: kind, checkpoint_bytes, span } = message.header()? else {
             return Err(FrameError::Header("a worker loads one model in its life".into()));
         };
         let begin = Instant::now();
-        let whole = match place {
+        let whole = match span {
             None => &message.payload[..],
-            Some(place) => shared
-                .get(place)
+            Some(span) => shared
+                .get(span)
                 .ok_or_else(|| FrameError::Header("the input lies in memory that is not shared".into()))?,
         };
         let parts = whole.split_at_checked(checkpoint_bytes);
         let (checkpoint, payload) =
             parts.ok_or_else(|| FrameError::Header("the checkpoint is longer than the payload".into()))?;
+        let tensors = match &kind {
+            InputKind::Tensors(kinds) => views(kinds, payload),
+            InputKind::Picture | InputKind::Tensor { .. } => Ok(Vec::new()),
+        };
         let input = match &kind {
-            InputKind::Picture => Input::Picture(payload),
+            InputKind::Picture => Ok(Input::Picture(payload)),
             InputKind::Tensor { element, shape } => {
-                Input::Tensor(TensorView { element: *element, shape, bytes: payload })
+                Ok(Input::Tensor(TensorView { element: *element, shape, bytes: payload }))
+            }
+            InputKind::Tensors(_) => {
+                tensors.as_deref().map(Input::Tensors).map_err(|error| RunError::from(error.clone()))
             }
         };
         let from = (!checkpoint.is_empty()).then_some(checkpoint);
-        let answer = run_task(model, ticket, input, from, output)?;
+        let answer = match input {
+            Ok(input) => run_task(model, ticket, input, from, output)?,
+            Err(error) => Err(error),
+        };
         let run_micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (result, payload) = match answer {
             Ok(answer) => match AnswerKind::split(answer) {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skein_targets::ElementType;
+use skein_targets::{ElementType, Place};
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
@@ -20,14 +20,14 @@ const ANSWER: [f32; 4] = [1.0, 2.0, -1.5, 1001.0];
 const TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Runs the model by this target, and says what is wrong with the answer if something is.
-pub async fn known_answer(target: &str) -> Result<(), String> {
-    match timeout(TIME_MAX, run(target)).await {
+pub async fn known_answer(target: &str, place: Place) -> Result<(), String> {
+    match timeout(TIME_MAX, run(target, place)).await {
         Ok(result) => result.map_err(|reason| format!("the known-answer run by {target} failed: {reason}")),
         Err(_) => Err(format!("the known-answer run by {target} did not end within {} s", TIME_MAX.as_secs())),
     }
 }
 
-async fn run(target: &str) -> Result<(), String> {
+async fn run(target: &str, place: Place) -> Result<(), String> {
     let mut file = NamedTempFile::new().map_err(|error| format!("cannot write its model: {error}"))?;
     file.write_all(MODEL).map_err(|error| format!("cannot write its model: {error}"))?;
     let load = Load {
@@ -36,6 +36,7 @@ async fn run(target: &str) -> Result<(), String> {
         name: "the known-answer model".into(),
         manifest: String::new(),
         labels: None,
+        place,
     };
     let (mut process, _) = Process::start(None, load, &[]).await.map_err(|error| error.to_string())?;
     let answer = ask(&mut process).await;
@@ -45,7 +46,7 @@ async fn run(target: &str) -> Result<(), String> {
 
 async fn ask(process: &mut Process) -> Result<(), String> {
     let input = InputKind::Tensor { element: ElementType::F32, shape: vec![1, QUESTION.len()] };
-    let task = ToWorker::Task { ticket: 1, input, checkpoint_bytes: 0, place: None };
+    let task = ToWorker::Task { ticket: 1, input, checkpoint_bytes: 0, span: None };
     process::send(&mut process.input, &task, &bytes_of(QUESTION)).await.map_err(|error| error.to_string())?;
     let message = process::receive(&mut process.output).await.map_err(|error| error.to_string())?;
     let message = message.ok_or("its process ended")?;

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use skein_core::dispatch::history::Fault;
-use skein_targets::{Answer, Class, ElementType, Tensor, TensorSpec};
+use skein_targets::{Answer, Class, ElementType, Place, Tensor, TensorError, TensorSpec, TensorView};
 
-use crate::worker::shared::Place;
+use crate::worker::shared::Span;
 
 /// From the agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub enum ToWorker {
         checkpoint_bytes: usize,
         /// The payload is empty, and what it would be lies here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        place: Option<Place>,
+        span: Option<Span>,
     },
 }
 
@@ -54,6 +54,9 @@ pub struct Load {
     pub manifest: String,
     /// Its labels, a line each.
     pub labels: Option<PathBuf>,
+    /// What to run it with.
+    #[serde(default, skip_serializing_if = "Place::is_usual")]
+    pub place: Place,
 }
 
 /// From the worker.
@@ -102,6 +105,29 @@ pub enum InputKind {
         /// Length of each axis.
         shape: Vec<usize>,
     },
+    /// Tensors, one for each input of the model in its order, one after the other: type and shape of each.
+    Tensors(Vec<(ElementType, Vec<usize>)>),
+}
+
+/// The tensors of a payload that holds one after the other.
+pub fn views<'a>(
+    kinds: &'a [(ElementType, Vec<usize>)],
+    payload: &'a [u8],
+) -> Result<Vec<TensorView<'a>>, TensorError> {
+    let mut rest = payload;
+    let view = |(element, shape): &'a (ElementType, Vec<usize>)| {
+        let length = element.bytes_of(shape)?;
+        // What is missing at the end is missed by the check of the tensor that lacks it.
+        let (bytes, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        rest = after;
+        Ok(TensorView { element: *element, shape, bytes })
+    };
+    let mut views = kinds.iter().map(view).collect::<Result<Vec<_>, TensorError>>()?;
+    // So is what is too much, by the last.
+    if let Some(last) = views.last_mut().filter(|_| !rest.is_empty()) {
+        last.bytes = &payload[payload.len() - last.bytes.len() - rest.len()..];
+    }
+    Ok(views)
 }
 
 /// What an answer is.

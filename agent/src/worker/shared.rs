@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Where an input lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct Span {
     /// In which of the files.
     pub slot: usize,
     /// How much of it, from its beginning.
@@ -67,7 +67,7 @@ impl Slots {
     }
 
     /// Writes an input, in parts, to the next slot that is free; none where no slot is so large.
-    pub(super) async fn put(&self, parts: [&Bytes; 2]) -> Option<Place> {
+    pub(super) async fn put(&self, parts: [&Bytes; 2]) -> Option<Span> {
         let slot = self.free.lock().await.recv().await?;
         let mut length = 0;
         for piece in parts.iter().flat_map(|part| part.chunks(PIECE_BYTES)) {
@@ -78,7 +78,7 @@ impl Slots {
             length += piece.len();
             tokio::task::yield_now().await;
         }
-        Some(Place { slot, length })
+        Some(Span { slot, length })
     }
 
     /// What is in a slot is not needed any more.
@@ -122,8 +122,8 @@ impl Mapped {
     }
 
     /// An input; none where no slot is so large.
-    pub(super) fn get(&self, place: Place) -> Option<&[u8]> {
-        self.0.get(place.slot)?.get(..place.length)
+    pub(super) fn get(&self, span: Span) -> Option<&[u8]> {
+        self.0.get(span.slot)?.get(..span.length)
     }
 }
 
@@ -166,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_none_is_refused() {
+    fn a_span_that_is_none_is_refused() {
         let slots = Slots::new().unwrap();
         let mapped = Mapped::open(&slots.paths()).unwrap();
-        assert_eq!(mapped.get(Place { slot: 0, length: PAYLOAD_BYTES_MAX + 1 }), None);
-        assert_eq!(mapped.get(Place { slot: SLOTS, length: 1 }), None);
+        assert_eq!(mapped.get(Span { slot: 0, length: PAYLOAD_BYTES_MAX + 1 }), None);
+        assert_eq!(mapped.get(Span { slot: SLOTS, length: 1 }), None);
         assert!(Mapped::open(&["/no/such/file".into()]).is_err());
         assert!(slots.all[0].file.set_len(1).is_err(), "its size is sealed");
     }

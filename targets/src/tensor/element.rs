@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bytes_needed;
+use crate::error::TensorError;
+
 /// The type of number a tensor holds; named alike on the wire, in errors and on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +57,11 @@ impl ElementType {
             ElementType::U32 | ElementType::I32 | ElementType::F32 => 4,
             ElementType::U64 | ElementType::I64 | ElementType::F64 => 8,
         }
+    }
+
+    /// Bytes that a tensor of this shape takes.
+    pub fn bytes_of(self, shape: &[usize]) -> Result<usize, TensorError> {
+        bytes_needed(self, shape)
     }
 
     pub const fn name(self) -> &'static str {

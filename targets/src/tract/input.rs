@@ -1,4 +1,4 @@
-//! The one input of a model: its type, and a shape that tract can prepare for.
+//! The inputs of a model: each one's type, and a shape that tract can prepare for.
 
 use tract_onnx::prelude::{InferenceFact, InferenceModel, TDim, TVec, TractError};
 use tract_onnx::tract_hir::infer::Factoid;
@@ -21,11 +21,11 @@ impl From<TractError> for Fault {
     }
 }
 
-/// Fixes type and shape of the model's one input: as the manifest's picture needs it, or with a batch of one. Any other
+/// Fixes type and shape of one of the model's inputs: as the manifest's picture needs it, or with a batch of one. Any other
 /// axis that the model leaves open stays open.
-pub(super) fn fix(model: &mut InferenceModel, picture: Option<[usize; 4]>) -> Result<TensorSpec, Fault> {
-    let outlet = model.input_outlets()?.first().copied();
-    let outlet = outlet.ok_or_else(|| Fault::Unsuitable("it has no input".into()))?;
+pub(super) fn fix(model: &mut InferenceModel, index: usize, picture: Option<[usize; 4]>) -> Result<TensorSpec, Fault> {
+    let outlet = model.input_outlets()?.get(index).copied();
+    let outlet = outlet.ok_or_else(|| Fault::Unsuitable(format!("it has no input {index}")))?;
     let name = model.node(outlet.node).name.clone();
     let fact = model.outlet_fact(outlet)?.clone();
     let Some(element) = fact.datum_type.concretize().and_then(element_type) else {
@@ -40,7 +40,7 @@ pub(super) fn fix(model: &mut InferenceModel, picture: Option<[usize; 4]>) -> Re
     let shape: Vec<Option<usize>> = axes.iter().map(lengths).collect();
     let fixed: Vec<usize> = shape.iter().flatten().copied().collect();
     bytes_needed(element, &fixed).map_err(|error| Fault::Unsuitable(format!("its input `{name}`: {error}")))?;
-    model.set_input_fact(0, InferenceFact::dt_shape(datum_type(element), axes))?;
+    model.set_input_fact(index, InferenceFact::dt_shape(datum_type(element), axes))?;
     Ok(TensorSpec { name, element, shape })
 }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework as _, InferenceModel, InferenceModelExt as _, IntoRunnable as _};
 use tract_onnx::prelude::{TractError, TypedRunnableModel};
 
@@ -13,51 +12,41 @@ use super::operators;
 use super::types::output_type;
 use crate::error::LoadError;
 use crate::model::ModelDescription;
+use crate::onnx;
 use crate::target::{Order, TargetKind};
 use crate::tensor::TensorSpec;
 
 /// Reads, checks and optimises a model.
-pub(super) fn prepare(order: Order<'_>) -> Result<(Arc<TypedRunnableModel>, ModelDescription), LoadError> {
+pub(super) fn prepare(mut order: Order<'_>) -> Result<(Arc<TypedRunnableModel>, ModelDescription), LoadError> {
+    onnx::refuse_ir(&mut order)?;
     let Order { path, mut file, picture_shape, .. } = order;
     let failed = |step| move |error: TractError| target_error(path, step, &error);
     // 1. Decode, and refuse what is no whole model before tract makes guesses about it. Shapes that the exporter wrote
     //    down for inner values are ignored: with an open batch they contradict the batch of one.
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
     let proto = onnx.proto_model_for_read(&mut file).map_err(|error| unread(path, error))?;
-    check_whole(&proto).map_err(|reason| LoadError::NotOnnx { file: path.to_owned(), reason: reason.into() })?;
+    onnx::check(path, &proto)?;
     let operators = operators::missing(&onnx, &proto);
     if !operators.is_empty() {
         return Err(LoadError::Operators { file: path.to_owned(), target: TargetKind::Tract, operators });
     }
-    // 2. Build the graph. Without a path, weights in other files are an error: a model is one file.
+    // 2. Build the graph.
     let mut model = onnx.model_for_proto_model(&proto).map_err(failed("read its graph"))?;
     drop(proto);
     let names = input_names(&model).map_err(failed("list its inputs"))?;
-    if names.len() != 1 {
+    if picture_shape.is_some() && names.len() != 1 {
         return Err(LoadError::Inputs { file: path.to_owned(), inputs: names });
     }
-    // 3. Fix the input, and work out every type and shape from it.
-    let input = fix(&mut model, picture_shape).map_err(|fault| input_error(path, fault))?;
+    // 3. Fix the inputs, and work out every type and shape from them.
+    let inputs = (0..names.len()).map(|index| fix(&mut model, index, picture_shape));
+    let inputs = inputs.collect::<Result<Vec<_>, _>>().map_err(|fault| input_error(path, fault))?;
     let model = model.into_typed().map_err(failed("work out its types and shapes"))?;
     // 4. Simplify, choose the fastest kernels, put it in order.
     let model = model.into_decluttered().map_err(failed("simplify it"))?;
     let model = model.into_optimized().map_err(failed("optimise it"))?;
     let plan = model.into_runnable().map_err(failed("plan its run"))?;
     let outputs = outputs(&plan).map_err(|reason| LoadError::Unsuitable { file: path.to_owned(), reason })?;
-    Ok((plan, ModelDescription { inputs: vec![input], outputs }))
-}
-
-/// Protobuf has no signature: an empty file is a valid message, and much garbage too. A file that was cut at the right
-/// byte lacks only what comes last, the operator sets.
-fn check_whole(model: &ModelProto) -> Result<(), &'static str> {
-    let graph = model.graph.as_ref().ok_or("it has no graph")?;
-    if graph.output.is_empty() {
-        return Err("its graph has no outputs");
-    }
-    if model.opset_import.is_empty() {
-        return Err("it names no operator set");
-    }
-    Ok(())
+    Ok((plan, ModelDescription { inputs, outputs }))
 }
 
 fn unread(path: &Path, error: TractError) -> LoadError {

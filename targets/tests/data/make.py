@@ -20,9 +20,9 @@ def value(name, element, shape):
     return h.make_tensor_value_info(name, element, shape)
 
 
-def save(path, nodes, inputs, outputs, constants=(), extra_domains=()):
+def save(path, nodes, inputs, outputs, constants=(), extra_domains=(), opset=13):
     graph = h.make_graph(nodes, path.stem, inputs, outputs, constants)
-    imports = [h.make_opsetid("", 13)] + [h.make_opsetid(domain, 1) for domain in extra_domains]
+    imports = [h.make_opsetid("", opset)] + [h.make_opsetid(domain, 1) for domain in extra_domains]
     model = h.make_model(graph, producer_name="skein", opset_imports=imports, ir_version=8)
     path.write_bytes(model.SerializeToString())
 
@@ -38,7 +38,8 @@ save(HERE / "unknown-rank.onnx", [add_one], [value("x", T.FLOAT, None)], [value(
 # One model for each type of element: the input doubled, or for truth values turned over.
 for name, element in [("u8", T.UINT8), ("i32", T.INT32), ("i64", T.INT64), ("f16", T.FLOAT16), ("f64", T.DOUBLE)]:
     double = h.make_node("Add", ["x", "x"], ["y"], name="double")
-    save(HERE / f"double-{name}.onnx", [double], [value("x", element, [3])], [value("y", element, [3])])
+    opset = 14 if name == "u8" else 13  # the first that adds bytes
+    save(HERE / f"double-{name}.onnx", [double], [value("x", element, [3])], [value("y", element, [3])], opset=opset)
 turn = h.make_node("Not", ["x"], ["y"], name="turn")
 save(HERE / "not-bool.onnx", [turn], [value("x", T.BOOL, [3])], [value("y", T.BOOL, [3])])
 
@@ -63,6 +64,8 @@ det = h.make_node("Det", ["x"], ["d"], name="determinant")
 fancy = h.make_node("Fancy", ["d"], ["y"], name="fancy", domain="com.example")
 square = value("x", T.FLOAT, [2, 2])
 save(HERE / "unsupported-operator.onnx", [det, fancy], [square], [value("y", T.FLOAT, [])], extra_domains=["com.example"])
+only = h.make_node("Det", ["x"], ["y"], name="determinant")
+save(HERE / "determinant.onnx", [only], [square], [value("y", T.FLOAT, [])])
 relu = h.make_node("Relu", ["x"], ["y"], name="not_the_usual", domain="com.example")
 save(HERE / "foreign-domain.onnx", [relu], [square], [value("y", T.FLOAT, [2, 2])], extra_domains=["com.example"])
 add = h.make_node("Add", ["a", "b"], ["y"], name="add")

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use skein_targets::{ElementType, Input, Manifest, Model};
+use skein_targets::{ElementType, Input, Manifest, Model, TargetKind};
 
 use crate::world::{classes, colour_labels, colours, data, floats, load, material, raw, read, run};
 
@@ -107,7 +107,7 @@ fn use_if_loaded(file: &Path) {
 
 #[test]
 fn a_run_that_fails_leaves_the_model_in_order() {
-    let model = raw(&data("dynamic-length.onnx"));
+    let model = raw(TargetKind::Tract, &data("dynamic-length.onnx"));
     let right = |model: &Model| run(model, ElementType::F32, &[1, 2], &floats(&[1.0, 2.0])).expect("an answer");
     let first = right(&model);
     for round in 0..50 {

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use skein_targets::{Answer, ElementType, Input, Manifest, Model, ModelSource, Progress, TargetKind, TensorView};
+use skein_targets::{
+    Answer, ElementType, Input, Manifest, Model, ModelSource, Place, Progress, TargetKind, TensorView,
+};
 
 use crate::world::material;
 
 fn model(manifest: &str) -> Model {
     let manifest = Manifest::parse(manifest).expect("a manifest");
     let file = material("models/trivial.onnx");
-    Model::load(TargetKind::Simulated, ModelSource { file: &file, manifest, labels: vec![] }).expect("it loads")
+    let source = ModelSource { file: &file, manifest, labels: vec![] };
+    Model::load(TargetKind::Simulated, source, &Place::default()).expect("it loads")
 }
 
 /// What a run answers, and the checkpoints that it wrote.

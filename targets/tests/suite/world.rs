@@ -1,9 +1,13 @@
 //! What the tests tell their stories with.
 
+use std::env;
 use std::path::{Path, PathBuf};
 
-use skein_targets::{Answer, Class, ElementType, Input, LoadError, Manifest, Model, ModelSource, RunError};
+use skein_targets::{Answer, Class, ElementType, Input, LoadError, Manifest, Model, ModelSource, Place, RunError};
 use skein_targets::{TargetKind, Tensor, TensorView, parse_labels};
+
+/// Where the set-up of the tests has put the runtimes.
+const RUNTIMES: &str = "SKEIN_TEST_RUNTIMES";
 
 /// A file of this crate's `tests/data`.
 pub(crate) fn data(name: &str) -> PathBuf {
@@ -36,25 +40,68 @@ pub(crate) fn colour_labels() -> Vec<String> {
     parse_labels("red\ngreen\nblue\n").expect("right labels")
 }
 
+/// The targets that compute and are here: each must pass the same tests.
+pub(crate) fn targets() -> Vec<TargetKind> {
+    let targets = TargetKind::ALL.iter().copied().filter(|target| target.computes());
+    targets.filter(|target| target.library_name().is_none() || is_here(*target)).collect()
+}
+
+/// Whether a runtime is here. `cargo xtask test` installs all of them; a test that is run by hand goes without.
+pub(crate) fn is_here(target: TargetKind) -> bool {
+    let is_here = env::var_os(RUNTIMES).is_some();
+    if !is_here {
+        println!("skipped for {target}: {RUNTIMES} names no folder with runtimes; `cargo xtask test` sets it");
+    }
+    is_here
+}
+
+/// The library as the set-up of the tests has it: a folder of Python packages.
+pub(crate) fn library(target: TargetKind) -> Option<PathBuf> {
+    let folder = match target {
+        TargetKind::Onnxruntime => "onnxruntime/capi",
+        TargetKind::Openvino => "openvino/libs",
+        TargetKind::Tract | TargetKind::Simulated => return None,
+    };
+    Some(Path::new(&env::var_os(RUNTIMES)?).join(folder))
+}
+
+pub(crate) fn place(target: TargetKind) -> Place {
+    Place { library: library(target), ..Place::default() }
+}
+
+pub(crate) fn load_on(
+    target: TargetKind,
+    file: &Path,
+    manifest: Manifest,
+    labels: Vec<String>,
+) -> Result<Model, LoadError> {
+    Model::load(target, ModelSource { file, manifest, labels }, &place(target))
+}
+
+/// For tests of what is the same for every target.
 pub(crate) fn load(file: &Path, manifest: Manifest, labels: Vec<String>) -> Result<Model, LoadError> {
-    Model::load(TargetKind::Tract, ModelSource { file, manifest, labels })
+    load_on(TargetKind::Tract, file, manifest, labels)
 }
 
 /// A model of tensors in, tensors out.
-pub(crate) fn raw(file: &Path) -> Model {
-    load(file, Manifest::default(), Vec::new()).unwrap_or_else(|error| panic!("{error}"))
+pub(crate) fn raw(target: TargetKind, file: &Path) -> Model {
+    load_on(target, file, Manifest::default(), Vec::new()).unwrap_or_else(|error| panic!("{target}: {error}"))
 }
 
-pub(crate) fn refused(file: &Path) -> LoadError {
-    load(file, Manifest::default(), Vec::new()).expect_err("a model that must be refused")
+pub(crate) fn refused(target: TargetKind, file: &Path) -> LoadError {
+    match load_on(target, file, Manifest::default(), Vec::new()) {
+        Err(error) => error,
+        Ok(model) => panic!("{target} must refuse {}, but took it: {:?}", file.display(), model.description()),
+    }
 }
 
 /// The bundled classifier, as `skein model add` would load it.
-pub(crate) fn classifier() -> Model {
+pub(crate) fn classifier(target: TargetKind) -> Model {
     let manifest = Manifest::parse(&text(&material("models/efficientnet-lite0.toml"))).expect("the bundled manifest");
     let labels = material("models").join(manifest.labels_file().expect("the bundled manifest has labels"));
     let labels = parse_labels(&text(&labels)).expect("the bundled labels");
-    load(&material("models/efficientnet-lite0.onnx"), manifest, labels).unwrap_or_else(|error| panic!("{error}"))
+    let file = material("models/efficientnet-lite0.onnx");
+    load_on(target, &file, manifest, labels).unwrap_or_else(|error| panic!("{target}: {error}"))
 }
 
 pub(crate) fn floats(numbers: &[f32]) -> Vec<u8> {

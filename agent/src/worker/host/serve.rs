@@ -106,10 +106,10 @@ async fn write_all(
     watch: &Watch,
 ) -> Option<String> {
     while let Some(Job { attempt, listener }) = jobs.recv().await {
-        let (place, payload) = match slots.filter(|_| attempt.bytes() > PIPE_BYTES_MAX) {
+        let (span, payload) = match slots.filter(|_| attempt.bytes() > PIPE_BYTES_MAX) {
             None => (None, attempt.joined()),
             Some(slots) => match slots.put([&attempt.checkpoint, &attempt.payload]).await {
-                Some(place) => (Some(place), Bytes::new()),
+                Some(span) => (Some(span), Bytes::new()),
                 // It and its checkpoint together may be more than a slot holds, as they may be more than a message.
                 None => (None, attempt.joined()),
             },
@@ -118,13 +118,13 @@ async fn write_all(
             let mut held = lock(outstanding);
             held.last_ticket += 1;
             let ticket = held.last_ticket;
-            let slot = place.map(|place| place.slot);
+            let slot = span.map(|span| span.slot);
             held.jobs.insert(ticket, Held { task: attempt.task, attempt: attempt.attempt, listener, slot });
             ticket
         };
         watch.sent(attempt.task);
         let checkpoint_bytes = attempt.checkpoint.len();
-        let task = ToWorker::Task { ticket, input: attempt.input, checkpoint_bytes, place };
+        let task = ToWorker::Task { ticket, input: attempt.input, checkpoint_bytes, span };
         if let Err(error) = process::send(input, &task, &payload).await {
             return Some(error.to_string());
         }
