@@ -69,7 +69,8 @@ pub struct Device {
     pub kind: DeviceKind,
     /// What hardware it is, such as `Cortex-A57`: devices of one kind and hardware are taken to be equally fast.
     pub hardware: String,
-    /// What it offers beside its node: thousandths of a GPU or stick, and its memory.
+    /// What it offers beside its node: thousandths of a GPU or stick, and its memory. None of the former where no target of its
+    /// node drives it, or it can do no work.
     pub offers: Resources,
     /// How hot it is.
     pub heat: Heat,
@@ -118,6 +119,11 @@ impl Profile {
 }
 
 impl Device {
+    /// Whether anything on its node can have it work.
+    pub fn is_driven(&self) -> bool {
+        self.kind == DeviceKind::Cpu || self.offers.gpu_milli > 0
+    }
+
     fn within_bounds(&self) -> bool {
         self.name.len() <= TEXT_BYTES_MAX && self.hardware.len() <= TEXT_BYTES_MAX && self.offers.within_bounds()
     }

@@ -52,6 +52,11 @@ impl Offering {
         Self { full, hot_steps: 0, heat_since: None, memory_parts: MEMORY_PARTS, memory_since: None }
     }
 
+    /// The machine has so much in all from now on: some switch cores off, and on again, while they run.
+    pub fn restate(&mut self, full: Resources) {
+        self.full = full;
+    }
+
     /// What to offer from now on.
     pub fn look(&mut self, now: Millis, load: Load) -> Resources {
         self.look_at_heat(now, load.heat == Heat::Hot);

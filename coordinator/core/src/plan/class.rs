@@ -24,6 +24,7 @@ pub(super) struct Kind {
     device: DeviceKind,
     hardware: String,
     targets: Vec<String>,
+    is_driven: bool,
     /// The size of the node and the device, each dimension to the nearest power of two below: memory differs by a few
     /// pages from board to board.
     size: [u32; 4],
@@ -124,12 +125,13 @@ impl Kind {
         let (node, own) = (&capability.offers, &device.offers);
         let size = [node.cpu_millicores, node.memory_bytes, own.gpu_milli, own.gpu_memory_bytes];
         let size = size.map(|amount| amount.checked_ilog2().map_or(0, |power| power + 1));
-        Self { device: device.kind, hardware: device.hardware.clone(), targets, size }
+        let (hardware, is_driven) = (device.hardware.clone(), device.is_driven());
+        Self { device: device.kind, hardware, targets, is_driven, size }
     }
 
     /// Whether workers of a session may stand on such devices.
     pub(super) fn suits(&self, session: &Session) -> bool {
-        feasible::suits(session, self.device) && self.targets.contains(&session.spec.target)
+        self.is_driven && feasible::suits(session, self.device) && self.targets.contains(&session.spec.target)
     }
 }
 

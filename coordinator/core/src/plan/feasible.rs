@@ -37,6 +37,8 @@ pub enum Unfit {
     NoTarget(NodeId, String),
     /// The target does not run on this kind of device.
     WrongDevice(String),
+    /// No target of the node drives the device.
+    NotDriven(String),
     /// The device has room that is counted, and the session asks for none of it.
     AsksForNone(String),
     /// The node has no such device.
@@ -82,6 +84,12 @@ impl fmt::Display for Unfit {
             }
             Self::NoTarget(node, target) => write!(f, "node {node} has no target '{target}'"),
             Self::WrongDevice(device) => write!(f, "the target does not run on device '{device}'"),
+            Self::NotDriven(device) => {
+                write!(
+                    f,
+                    "nothing on its node can have device '{device}' work now: no target drives it, or it is broken"
+                )
+            }
             Self::AsksForNone(device) => write!(
                 f,
                 "its need has no part of a GPU or stick, and device '{device}' is shared by parts: give --gpu, or let the session have its devices to itself"
@@ -172,6 +180,9 @@ pub(crate) fn device_may_serve(session: &Session, node: &Node, device: &Device) 
     if !runs_on(&session.spec.target, device.kind) {
         return Err(Unfit::WrongDevice(device.name.clone()));
     }
+    if !device.is_driven() {
+        return Err(Unfit::NotDriven(device.name.clone()));
+    }
     if !is_counted_on(session, device.kind) {
         return Err(Unfit::AsksForNone(device.name.clone()));
     }
@@ -240,10 +251,10 @@ pub(crate) fn company<'state>(
 
 /// Whether a worker that stands on this device may stay: what its node can run may have changed since it was placed.
 pub(crate) fn can_run(capability: &Capability, device: &Device, session: &Session) -> bool {
-    capability.targets.contains(&session.spec.target) && suits(session, device.kind)
+    capability.targets.contains(&session.spec.target) && device.is_driven() && suits(session, device.kind)
 }
 
-/// Whether workers of a session may stand on this kind of device at all.
+/// Whether workers of a session may stand on this kind of device at all, where its node drives it.
 pub(crate) fn suits(session: &Session, kind: DeviceKind) -> bool {
     runs_on(&session.spec.target, kind) && is_counted_on(session, kind)
 }

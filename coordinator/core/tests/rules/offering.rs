@@ -37,6 +37,15 @@ fn a_node_that_stays_hot_offers_a_quarter_less_and_again_a_quarter_and_never_not
 }
 
 #[test]
+fn cores_that_were_switched_off_are_not_offered_and_heat_takes_its_part_of_the_rest() {
+    let mut offering = Offering::new(cores(6));
+    offering.look(Millis(0), load(Heat::Hot, 64 * GIB));
+    assert_eq!(offering.look(HOT_FOR, load(Heat::Hot, 64 * GIB)).cpu_millicores, 4_500);
+    offering.restate(cores(4));
+    assert_eq!(offering.look(HOT_FOR, load(Heat::Hot, 64 * GIB)).cpu_millicores, 3_000);
+}
+
+#[test]
 fn a_peak_takes_nothing() {
     let mut offering = Offering::new(cores(8));
     for at in 0..100 {

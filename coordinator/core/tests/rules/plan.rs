@@ -2,9 +2,9 @@
 
 use skein_core::capability::DeviceKind;
 use skein_core::explain::{self, Verdict};
-use skein_core::plan::feasible::Unfit;
-use skein_core::plan::{Plan, STARVES_AFTER, wake_at};
-use skein_core::session::{Failure, STEADY_AFTER, SessionSpec};
+use skein_core::plan::feasible::{Unfit, check};
+use skein_core::plan::{Placement, Plan, STARVES_AFTER, wake_at};
+use skein_core::session::{Failure, Hold, STEADY_AFTER, SessionSpec};
 use skein_core::{Command, Millis, NodeId, Resources, SessionId, WorkerId, plan};
 
 use crate::mesh::{A, B, C, Mesh, cores, device, node, session};
@@ -64,6 +64,32 @@ fn a_second_device_of_a_node_is_used_when_the_first_is_full() {
     mesh.plan();
     let devices: Vec<&str> = mesh.state.workers_of(id).map(|(_, worker)| worker.device.as_str()).collect();
     assert_eq!(devices, ["gpu-0", "gpu-1"], "one GPU has no room for two, and it does not run on the stick");
+}
+
+#[test]
+fn a_device_that_nothing_drives_gets_no_work() {
+    let mut mesh = Mesh::founded();
+    let drives = |gpu_milli| Resources { gpu_milli, gpu_memory_bytes: 8 << 30, ..Resources::default() };
+    let spec = |gpu_milli| {
+        let mut spec = node(A, 3);
+        spec.capability.targets = vec!["simulated".into()];
+        spec.capability.devices = vec![device("gpu-0", DeviceKind::Gpu, drives(gpu_milli))];
+        spec
+    };
+    mesh.apply(Command::NodeJoin(spec(0)));
+    for hold in [Hold::Nothing, Hold::Device, Hold::EachDevice, Hold::Named { node: A, device: "gpu-0".into() }] {
+        let hold = Some(hold);
+        mesh.apply(Command::SessionCreate(SessionSpec { target: "simulated".into(), hold, ..session(1) }));
+    }
+    assert_eq!(mesh.plan(), []);
+    let alone = SessionId(2);
+    let node = &mesh.state.nodes[&A];
+    let unfit = check(&mesh.state, mesh.now, &Placement { session: alone, node: A, device: "gpu-0".into() });
+    assert_eq!(unfit.map(|_| ()), Err(Unfit::NotDriven("gpu-0".into())), "{node:?}");
+    mesh.apply(Command::NodeJoin(spec(1_000)));
+    assert_eq!(mesh.plan(), [(alone, A)]);
+    mesh.apply(Command::NodeJoin(spec(0)));
+    assert_eq!(mesh.nodes_of(alone), [], "it broke, or its target is gone");
 }
 
 #[test]
