@@ -23,7 +23,7 @@ use crate::durable::{Durable, deliver};
 use crate::gateway::Gateway;
 use crate::gossip::{Gossip, GossipConfig, GossipError};
 use crate::identity::{Identity, IdentityError};
-use crate::inventory;
+use crate::inventory::{self, Inventory};
 use crate::island::Islands;
 use crate::island::tell::tell;
 use crate::island::waiting::{self, Waiting};
@@ -120,12 +120,13 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let blobs = Blobs::open(config.state_dir.join("models"))?;
     let flush_ms = measure_flush(&config.state_dir).await;
     let runtimes = Runtimes::find(config.runtimes.clone(), &config.state_dir).await;
+    let inventory = Inventory::start(&config.root, inventory::LOOK_EVERY).await;
     let mut spec = NodeSpec {
         id: node,
         name: config.name.clone(),
         address: advertised(&config, listen).to_string(),
         version: env!("CARGO_PKG_VERSION").into(),
-        capability: inventory::capability(Path::new("/"), &config.labels, &config.offer_max),
+        capability: inventory.capability(&config.labels, &config.offer_max),
     };
     spec.capability.flush_ms = flush_ms.get().copied();
     spec.capability.targets = runtimes.targets();
@@ -183,7 +184,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 
     let address_file = write_address(&config.state_dir, listen)?;
     tracing::info!(%node, name = config.name, %listen, gossip = ?gossip.listen_addresses(), "agent runs");
-    let runtime = Runtime::new(config, spec, Parts { api, gateway, durable, host, gossip, flush_ms });
+    let runtime = Runtime::new(config, spec, Parts { api, gateway, durable, host, gossip, inventory, flush_ms });
     let ended = tokio::select! {
         failed = runtime.run(Inputs { beats, gone, workers, heard }) => Err(AgentError::SeatFailed(failed)),
         stopped = told_to_stop() => stopped,

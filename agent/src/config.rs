@@ -180,6 +180,8 @@ pub struct Config {
     pub island_store: u64,
     /// See [`Settings::runtimes`].
     pub runtimes: Libraries,
+    /// Where the machine's `/proc`, `/sys` and the rest are.
+    pub root: PathBuf,
 }
 
 /// What a node offers, by its operator's word: of what the machine has, at most so much, with no limit but the machine's own where
@@ -304,6 +306,7 @@ impl Settings {
             worker_growth: self.worker_growth.map_or(WORKER_GROWTH, |size| size.bytes),
             island_store: self.island_store.map_or(BYTES_MAX_DEFAULT, |size| size.bytes),
             runtimes: self.runtimes,
+            root: "/".into(),
         })
     }
 }

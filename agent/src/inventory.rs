@@ -1,11 +1,15 @@
 //! The one place that knows both what the targets find on this machine and what the coordinator plans with.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use skein_core::Resources;
-use skein_core::capability::{Capability, Device, DeviceKind, Heat, TEXT_BYTES_MAX};
-use skein_targets::TargetKind;
+use skein_core::capability::{Capability, DEVICES_MAX, Device, DeviceKind, Heat, TEXT_BYTES_MAX};
+use skein_core::resources::{AMOUNT_MAX, GPU_WHOLE};
+use skein_targets::{Details, Finder, TargetKind};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::config::OfferMax;
 pub use power::power;
@@ -13,32 +17,113 @@ pub use power::power;
 pub mod flush;
 mod power;
 
+/// How often the machine is looked at: a stick that was plugged in is there within moments, and a few hundred small files cost
+/// a weak board less than a thousandth of its time.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long an agent waits for the first look, before it starts without what is slow to tell: drivers of GPUs take a second
+/// or two to wake them.
+const FIRST_LOOK_TIME_MAX: Duration = Duration::from_secs(5);
 /// What is left to the system and the agent: a tenth of the memory, as devices promise workers what is theirs alone.
 const MEMORY_KEPT_PARTS: u64 = 10;
-
-/// From here on a machine slows down, or soon will: what makers of boards call the throttling point.
-const HOT_MILLIDEGREES: i64 = 85_000;
-/// From here on another machine is the better choice.
-const WARM_MILLIDEGREES: i64 = 75_000;
+/// So close to where it slows down, another device is the better choice.
+const WARM_MILLIDEGREES: i32 = 10_000;
 /// As much of a hardware's name as is told: a quarter of what a text may have in bytes, as a letter may take four.
 const HARDWARE_CHARS_MAX: usize = TEXT_BYTES_MAX / 4;
 
-/// What this machine can do, and at most what its operator lets it offer.
-pub fn capability(root: &Path, labels: &BTreeMap<String, String>, offer_max: &OfferMax) -> Capability {
-    let found = skein_targets::discover(root);
-    let mut offers = Resources::default();
-    for device in &found {
-        offers.add(&node_offers(device));
+/// What this machine has and how it is, kept up to date.
+#[derive(Debug)]
+pub struct Inventory {
+    root: PathBuf,
+    /// None before the first look is over.
+    looks: watch::Receiver<Option<Seen>>,
+}
+
+/// What was seen of the machine at one time, in the words of the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What the machine offers to workers in all.
+    pub offers: Resources,
+    /// Its devices, and how hot each is.
+    pub devices: Vec<Device>,
+    /// How hot the processor is.
+    pub heat: Heat,
+}
+
+impl Inventory {
+    /// Looks at the machine whose `/proc`, `/sys` and the rest lie under `root` so often, for as long as this is kept.
+    pub async fn start(root: &Path, every: Duration) -> Self {
+        let mut looks = look_again_and_again(root.to_owned(), every);
+        let _ = timeout(FIRST_LOOK_TIME_MAX, looks.wait_for(Option::is_some)).await;
+        Self { root: root.to_owned(), looks }
     }
-    Capability {
-        offers: offer_max.limit(&offers),
-        devices: found.iter().map(device).collect(),
-        targets: TargetKind::ALL.iter().map(|target| target.name().to_owned()).collect(),
-        labels: labels.clone(),
-        profiles: Vec::new(),
-        power: power(root),
-        // Measured on the state directory, which is not the machine's to tell.
-        flush_ms: None,
+
+    /// What was seen last.
+    pub fn seen(&self) -> Seen {
+        let seen = self.looks.borrow().clone();
+        seen.unwrap_or_else(|| Seen::of(&Finder::without_libraries(&self.root).find()))
+    }
+
+    /// Waits until something else is seen.
+    pub async fn changed(&mut self) {
+        if self.looks.changed().await.is_err() {
+            // Nobody looks any more: what was seen last holds.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Where the machine's files lie.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What this machine can do, and at most what its operator lets it offer.
+    pub fn capability(&self, labels: &BTreeMap<String, String>, offer_max: &OfferMax) -> Capability {
+        let seen = self.seen();
+        Capability {
+            offers: offer_max.limit(&seen.offers),
+            devices: seen.devices,
+            targets: TargetKind::ALL.iter().map(|target| target.name().to_owned()).collect(),
+            labels: labels.clone(),
+            profiles: Vec::new(),
+            power: power(&self.root),
+            // Measured on the state directory, which is not the machine's to tell.
+            flush_ms: None,
+        }
+    }
+}
+
+/// On a thread of its own: where a GPU hangs, so does whoever asks how it is.
+fn look_again_and_again(root: PathBuf, every: Duration) -> watch::Receiver<Option<Seen>> {
+    let (tell, looks) = watch::channel(None);
+    let look = move || {
+        let mut finder = Finder::new(&root);
+        while !tell.is_closed() {
+            let seen = Some(Seen::of(&finder.find()));
+            tell.send_if_modified(|last| {
+                *last != seen && {
+                    *last = seen;
+                    true
+                }
+            });
+            std::thread::sleep(every);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("inventory".into()).spawn(look) {
+        tracing::warn!("cannot watch this machine's devices: {error}");
+    }
+    looks
+}
+
+impl Seen {
+    fn of(found: &[skein_targets::Device]) -> Self {
+        let is_tellable = |found: &&skein_targets::Device| found.name.len() <= TEXT_BYTES_MAX;
+        let devices: Vec<Device> = found.iter().filter(is_tellable).map(device).take(DEVICES_MAX).collect();
+        let mut offers = Resources::default();
+        for found in found {
+            offers.add(&node_offers(found));
+        }
+        let processor = devices.iter().find(|device| device.kind == DeviceKind::Cpu);
+        Self { offers, heat: processor.map_or(Heat::Cool, |processor| processor.heat), devices }
     }
 }
 
@@ -49,17 +134,15 @@ pub fn targets_on(kind: DeviceKind) -> impl Iterator<Item = &'static str> {
     targets.map(|target| target.name())
 }
 
-/// How hot this machine is: its hottest sensor, as a machine without any is never hot.
-pub fn heat(root: &Path) -> Heat {
-    let zones = std::fs::read_dir(root.join("sys/class/thermal")).into_iter().flatten().flatten();
-    let temperatures = zones.filter_map(|zone| {
-        let is_zone = zone.file_name().to_string_lossy().starts_with("thermal_zone");
-        let text = is_zone.then(|| std::fs::read_to_string(zone.path().join("temp")).ok()).flatten()?;
-        text.trim().parse::<i64>().ok()
-    });
-    match temperatures.max() {
-        Some(HOT_MILLIDEGREES..) => Heat::Hot,
-        Some(WARM_MILLIDEGREES..) => Heat::Warm,
+/// How hot a device is: what slows down is at its limit, whatever its sensors say, and one without any is never hot.
+fn heat(found: &skein_targets::Device) -> Heat {
+    if !found.slowdowns.is_empty() {
+        return Heat::Hot;
+    }
+    let Some(temperature) = found.temperature else { return Heat::Cool };
+    match temperature.slows_at_millidegrees - temperature.millidegrees {
+        ..=0 => Heat::Hot,
+        1..=WARM_MILLIDEGREES => Heat::Warm,
         _ => Heat::Cool,
     }
 }
@@ -72,72 +155,41 @@ pub fn memory_available(root: &Path) -> Option<u64> {
 }
 
 fn node_offers(found: &skein_targets::Device) -> Resources {
-    match found.kind {
-        skein_targets::DeviceKind::Cpu => Resources {
-            cpu_millicores: u64::from(found.logical_cores) * 1000,
-            memory_bytes: found.memory_bytes - found.memory_bytes / MEMORY_KEPT_PARTS,
-            ..Resources::default()
-        },
+    let Details::Cpu(details) = &found.details else { return Resources::default() };
+    Resources {
+        cpu_millicores: (u64::from(details.logical_cores) * 1000).min(AMOUNT_MAX),
+        memory_bytes: (found.memory_bytes - found.memory_bytes / MEMORY_KEPT_PARTS).min(AMOUNT_MAX),
+        ..Resources::default()
     }
 }
 
 fn device(found: &skein_targets::Device) -> Device {
-    match found.kind {
-        skein_targets::DeviceKind::Cpu => Device {
-            name: "cpu".into(),
-            kind: DeviceKind::Cpu,
-            hardware: found.name.chars().take(HARDWARE_CHARS_MAX).collect(),
-            offers: Resources::default(),
-            heat: Heat::Cool,
-        },
+    let kind = match found.kind {
+        skein_targets::DeviceKind::Cpu => DeviceKind::Cpu,
+        skein_targets::DeviceKind::Gpu => DeviceKind::Gpu,
+        skein_targets::DeviceKind::Movidius => DeviceKind::Movidius,
+    };
+    Device {
+        name: found.name.clone(),
+        kind,
+        hardware: found.hardware.chars().take(HARDWARE_CHARS_MAX).collect(),
+        offers: device_offers(found, kind),
+        heat: heat(found),
+    }
+}
+
+/// What is the device's alone. Of one that nothing here drives, or that is broken, no part can be had, and so nothing is
+/// placed on it; it is told of all the same.
+fn device_offers(found: &skein_targets::Device, kind: DeviceKind) -> Resources {
+    let is_of_use = found.fault.is_none() && targets_on(kind).next().is_some();
+    // The processor's memory, and that of a GPU on its chip, is the node's, and counted there.
+    let has_own_memory = !matches!(found.details, Details::Cpu(_) | Details::Jetson(_));
+    Resources {
+        gpu_milli: if is_of_use && kind != DeviceKind::Cpu { GPU_WHOLE } else { 0 },
+        gpu_memory_bytes: if has_own_memory { found.memory_bytes.min(AMOUNT_MAX) } else { 0 },
+        ..Resources::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn machine(temperatures: &[&str]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (number, text) in temperatures.iter().enumerate() {
-            let zone = root.path().join(format!("sys/class/thermal/thermal_zone{number}"));
-            std::fs::create_dir_all(&zone).unwrap();
-            std::fs::write(zone.join("temp"), text).unwrap();
-        }
-        root
-    }
-
-    #[test]
-    fn the_kernel_s_word_on_free_memory_is_read() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(memory_available(root.path()), None);
-        std::fs::create_dir(root.path().join("proc")).unwrap();
-        for (text, bytes) in
-            [("MemTotal: 9 kB\nMemAvailable:    5 kB\n", Some(5 * 1024)), ("MemAvailable: soup\n", None)]
-        {
-            std::fs::write(root.path().join("proc/meminfo"), text).unwrap();
-            assert_eq!(memory_available(root.path()), bytes);
-        }
-        assert!(memory_available(Path::new("/")).is_some());
-    }
-
-    #[test]
-    fn a_machine_is_as_hot_as_its_hottest_sensor() {
-        assert_eq!(heat(machine(&[]).path()), Heat::Cool);
-        assert_eq!(heat(machine(&["40000\n", "74999\n"]).path()), Heat::Cool);
-        assert_eq!(heat(machine(&["75000\n", "-5000\n"]).path()), Heat::Warm);
-        assert_eq!(heat(machine(&["40000\n", "85000\n", "broken"]).path()), Heat::Hot);
-    }
-
-    #[test]
-    fn the_node_offers_processor_and_memory_and_its_processor_nothing_of_its_own() {
-        let capability = capability(Path::new("/"), &BTreeMap::new(), &OfferMax::default());
-        assert!(capability.offers.cpu_millicores >= 1000 && capability.offers.memory_bytes > 0);
-        assert_eq!(capability.offers.gpu_milli, 0);
-        let cpu = capability.device("cpu").unwrap();
-        assert_eq!(cpu.offers, Resources::default());
-        assert!(!cpu.hardware.is_empty());
-        assert_eq!(targets_on(cpu.kind).collect::<Vec<_>>(), ["tract", "onnxruntime", "openvino"]);
-        assert_eq!(targets_on(DeviceKind::Gpu).count(), 0);
-    }
-}
+mod tests;

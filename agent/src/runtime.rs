@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::durable::Durable;
 use crate::gateway::Gateway;
 use crate::gossip::{Announcement, Gossip};
+use crate::inventory::Inventory;
 use crate::link::{Beat, Word};
 use crate::seat::moved_words;
 use crate::worker::host::{Host, STOPPED};
@@ -65,6 +66,8 @@ pub struct Parts {
     pub host: Host,
     /// What is told to all.
     pub gossip: Gossip,
+    /// This machine's devices.
+    pub inventory: Inventory,
     /// How fast the disk is, once that is measured.
     pub flush_ms: Arc<OnceLock<u16>>,
 }
@@ -86,6 +89,7 @@ pub struct Runtime {
     teller: tell::Teller,
     measured: measured::Measured,
     offering: Offering,
+    inventory: Inventory,
     /// How fast the disk is, once that is measured.
     flush_ms: Arc<OnceLock<u16>>,
     lead: Option<Lead>,
@@ -106,7 +110,7 @@ pub struct Runtime {
 impl Runtime {
     /// A loop that has seen nothing yet.
     pub fn new(config: Config, spec: NodeSpec, parts: Parts) -> Self {
-        let Parts { api, gateway, durable, host, gossip, flush_ms } = parts;
+        let Parts { api, gateway, durable, host, gossip, inventory, flush_ms } = parts;
         let (settle, settled) = mpsc::unbounded_channel();
         let (test, tested) = mpsc::unbounded_channel();
         let joiner = join::Joiner::start(&config, &spec, &api, &gossip);
@@ -130,6 +134,7 @@ impl Runtime {
             teller,
             measured: measured::Measured::default(),
             offering,
+            inventory,
             flush_ms,
             lead: None,
             gone: BTreeMap::new(),
@@ -178,6 +183,7 @@ impl Runtime {
                 Some(announcement) = inputs.heard.recv() => self.on_heard(announcement),
                 Some(settled) = self.settled.recv() => self.on_settled(settled),
                 Some(tested) = self.tested.recv() => self.on_tested(tested),
+                () = self.inventory.changed() => self.state_anew(),
                 _ = beat.tick() => self.teller.tell(Word::Here),
                 _ = look.tick() => state_changed |= self.look(),
                 () = sleep_until(wake) => {}

@@ -1,7 +1,7 @@
 //! Ways to run a model on a kind of device.
 //!
 //! A [`Model`] is loaded from a file and its [`Manifest`] by one target of [`TargetKind`]'s table, then takes an
-//! [`Input`] and gives an [`Answer`]. [`discover`] says which devices this machine has.
+//! [`Input`] and gives an [`Answer`]. A [`Finder`] says which devices this machine has, and how they are.
 //!
 //! What holds here, and why it matters to the floor above:
 //!
@@ -34,7 +34,8 @@ mod tensor;
 mod tract;
 
 pub use answer::{Answer, Class};
-pub use device::{Device, DeviceKind, discover};
+pub use device::{ComputeCapability, CpuDetails, Details, Device, DeviceKind, Ecc, Feature, Finder, GpuProcess};
+pub use device::{JetsonDetails, MovidiusDetails, NvidiaDetails, Rail, Slowdown, Temperature, discover};
 pub use error::{LoadError, RunError, RuntimeError, TensorError};
 pub use ir::pack_ir;
 pub use labels::{LABELS_BYTES_MAX, LabelsError, parse_labels};

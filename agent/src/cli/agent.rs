@@ -7,7 +7,7 @@ use clap::Args;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::agent;
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 
 /// What `skein agent` takes.
 #[derive(Debug, Args)]
@@ -20,13 +20,16 @@ pub(crate) struct AgentArgs {
     /// End when the process that started this one ends
     #[arg(long, hide = true)]
     end_with_parent: bool,
+    /// Take what lies here for this machine's `/proc`, `/sys` and the rest: for tests with a recorded machine
+    #[arg(long, hide = true, value_name = "PATH", default_value = "/")]
+    root: PathBuf,
 }
 
 pub(crate) async fn run(arguments: AgentArgs) -> anyhow::Result<ExitCode> {
     if arguments.end_with_parent {
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
-    let config = arguments.settings.resolve(arguments.config.as_deref())?;
+    let config = Config { root: arguments.root, ..arguments.settings.resolve(arguments.config.as_deref())? };
     agent::run(config).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,8 @@
-//! This node's devices: faults of attempts on them, and known-answer runs when the plan wants one.
+//! This node's devices: those that come and go, faults of attempts on them, and known-answer runs when the plan wants one.
 
 use std::collections::BTreeMap;
 
+use skein_core::capability::Device;
 use skein_core::dispatch::TaskId;
 use skein_core::health::DeviceReport;
 use skein_core::testing::Action;
@@ -18,6 +19,23 @@ use crate::worker::known_answer::known_answer;
 pub(super) type Tested = (String, Result<(), String>);
 
 impl Runtime {
+    /// Logs which devices came, went, or became hotter or cooler.
+    pub(super) fn note_devices(&self, now: &[Device]) {
+        let before = &self.spec.capability;
+        for device in now {
+            match before.device(&device.name) {
+                None => tracing::info!(device = device.name, hardware = device.hardware, "device is there"),
+                Some(known) if known.heat != device.heat => {
+                    tracing::info!(device = device.name, heat = ?device.heat, "device became hotter or cooler");
+                }
+                Some(_) => {}
+            }
+        }
+        for gone in before.devices.iter().filter(|known| now.iter().all(|device| device.name != known.name)) {
+            tracing::warn!(device = gone.name, hardware = gone.hardware, "device is gone");
+        }
+    }
+
     /// Carries out what is to be done about devices.
     pub(super) fn tend_devices(&mut self, now: Millis) {
         while let Some(action) = self.bench.next_action(now) {

@@ -2,7 +2,6 @@
 //! makes it a good or a poor voter.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use skein_core::capability::Profile;
 use skein_core::model::ModelRef;
@@ -121,18 +120,18 @@ impl Runtime {
         if let Some(profiles) = self.measured.restated() {
             self.spec.capability.profiles = profiles;
         }
-        let heat = inventory::heat(Path::new("/"));
-        for device in &mut self.spec.capability.devices {
-            device.heat = heat;
-        }
+        let seen = self.inventory.seen();
+        self.note_devices(&seen.devices);
+        self.spec.capability.devices = seen.devices;
         let load = Load {
-            heat,
-            memory_available: inventory::memory_available(Path::new("/")),
+            heat: seen.heat,
+            memory_available: inventory::memory_available(self.inventory.root()),
             memory_of_workers: self.teller.memory_of_workers,
             memory_planned: self.api.seat.read(|state| state.used_on(self.api.node).memory_bytes),
         };
+        self.offering.restate(self.config.offer_max.limit(&seen.offers));
         self.spec.capability.offers = self.offering.look(self.now(), load);
-        self.spec.capability.power = inventory::power(Path::new("/"));
+        self.spec.capability.power = inventory::power(self.inventory.root());
         self.spec.capability.flush_ms = self.flush_ms.get().copied();
         self.spec.capability.targets = self.api.runtimes.targets();
     }

@@ -6,6 +6,7 @@ mod devices;
 mod hostile;
 mod manifests;
 mod models;
+mod nvml;
 mod pictures;
 mod refused_models;
 mod runtimes;

@@ -121,3 +121,56 @@ pub(crate) fn classes(model: &Model, encoded: &[u8]) -> Result<Vec<Class>, RunEr
         Answer::Tensors(tensors) => panic!("expected classes, got {tensors:?}"),
     }
 }
+
+/// A copy of a recorded machine, to change.
+pub(crate) struct Machine(tempfile::TempDir);
+
+impl Machine {
+    /// One that says nothing.
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    pub(crate) fn copy(name: &str) -> Self {
+        let machine = Self::empty();
+        let original = data("machines").join(name);
+        for file in files(&original) {
+            let path = file.strip_prefix(&original).expect("a file of the machine");
+            machine.write(path.to_str().expect("a readable path"), read(&file));
+        }
+        machine
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        files(self.root())
+    }
+
+    pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.place(path), bytes).expect("a file");
+    }
+
+    pub(crate) fn link(&self, path: &str, to: &str) {
+        std::os::unix::fs::symlink(to, self.place(path)).expect("a link");
+    }
+
+    /// A file or a folder; it need not be there.
+    pub(crate) fn remove(&self, path: &str) {
+        let _ = std::fs::remove_dir_all(self.root().join(path));
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        let file = self.root().join(path);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("folders");
+        file
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    files.into_iter().chain(folders.iter().flat_map(|folder| self::files(folder))).collect()
+}
