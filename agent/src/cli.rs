@@ -16,6 +16,7 @@ mod agent;
 mod amounts;
 mod coordinator;
 mod demo;
+mod device;
 mod events;
 mod explain;
 mod find;
@@ -67,6 +68,9 @@ enum Command {
     /// Show the nodes of the mesh, and take them out of placement
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Show devices: the processors, GPUs and sticks that models run on
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
     /// Show the coordinator's seats and move them: who votes, who leads
     #[command(subcommand)]
     Coordinator(coordinator::CoordinatorCommand),
@@ -141,6 +145,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Agent(arguments) => agent::run(*arguments).await,
         Command::Node(command) => node::run(&common, command).await,
+        Command::Device(command) => device::run(&common, command).await,
         Command::Coordinator(command) => coordinator::run(&common, command).await,
         Command::Model(command) => model::run(&common, command).await,
         Command::Session(command) => session::run(&common, command).await,

@@ -126,6 +126,13 @@ pub struct DeviceStatus {
     pub quarantines: u32,
 }
 
+impl DeviceStatus {
+    /// See [`skein_core::capability::Device::is_driven`].
+    pub fn is_driven(&self) -> bool {
+        self.kind == DeviceKind::Cpu || self.offers.gpu_milli > 0
+    }
+}
+
 /// One model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelStatus {

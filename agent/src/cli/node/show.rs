@@ -116,7 +116,11 @@ fn accelerators(node: &NodeStatus) -> impl Iterator<Item = [String; 6]> {
             device.name.clone(),
             device.hardware.clone(),
             heat(device.heat).into(),
-            format!("{}m of {}m", used.gpu_milli, offers.gpu_milli),
+            if device.is_driven() {
+                format!("{}m of {}m", used.gpu_milli, offers.gpu_milli)
+            } else {
+                "nothing drives it".into()
+            },
             format!("{} of {}", bytes(used.gpu_memory_bytes), bytes(offers.gpu_memory_bytes)),
         ]
     })

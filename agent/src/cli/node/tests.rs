@@ -29,7 +29,7 @@ pub(crate) fn shown(name: &str, id: u64) -> NodeStatus {
     }
 }
 
-fn device(name: &str, kind: DeviceKind) -> DeviceStatus {
+pub(crate) fn device(name: &str, kind: DeviceKind) -> DeviceStatus {
     DeviceStatus {
         name: name.into(),
         kind,
@@ -47,7 +47,7 @@ fn block(ending: Ending) -> Block {
     Block { by: Author::Operator, reason: "new fan".into(), since: Millis(1_795_478_400_000), ending }
 }
 
-fn mesh(nodes: Vec<NodeStatus>) -> MeshStatus {
+pub(crate) fn mesh(nodes: Vec<NodeStatus>) -> MeshStatus {
     MeshStatus {
         mesh: Some(MeshId(1)),
         asked: NodeId(1),
