@@ -337,8 +337,8 @@ fn holds(failure: &Failure, now: Millis) -> bool {
     failure.at.0 + length > now.0 && failure.at.0 <= now.0 + AHEAD_MAX
 }
 
-/// Whether the session's workers may stand on a device: its target runs there, and what they use of a GPU or stick is counted,
-/// or nobody else's.
+/// Whether the session's workers may stand on a device: its target runs there, the node can have it work, and what they use of a
+/// GPU or stick is counted, or nobody else's.
 pub(crate) fn runs(session: &Session, node: &Node, device: &Device) -> bool {
     let target = &session.spec.target;
     let suits = match device.kind {
@@ -347,7 +347,8 @@ pub(crate) fn runs(session: &Session, node: &Node, device: &Device) -> bool {
         DeviceKind::Movidius => ["openvino", "simulated"].contains(&target.as_str()),
     };
     let is_counted = device.kind == DeviceKind::Cpu || session.spec.need.gpu_milli > 0 || session.hold != Hold::Nothing;
-    suits && is_counted && node.spec.capability.targets.iter().any(|known| known == target)
+    let is_driven = device.kind == DeviceKind::Cpu || device.offers.gpu_milli != 0;
+    suits && is_driven && is_counted && node.spec.capability.targets.iter().any(|known| known == target)
 }
 
 /// Whether a worker that has to leave has no time left: also where a leader whose clock was wrong gave it more than its
