@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skein_core::Resources;
 use skein_core::capability::{Capability, DEVICES_MAX, Device, DeviceKind, Heat, TEXT_BYTES_MAX};
@@ -12,21 +12,21 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::config::OfferMax;
+use heat::{Heats, heat};
 pub use power::power;
 
 pub mod flush;
+mod heat;
 mod power;
 
-/// How often the machine is looked at: a stick that was plugged in is there within moments, and a few hundred small files cost
-/// a weak board less than a thousandth of its time.
+/// How often the machine is looked at: a stick that was plugged in is there within moments, and the hundred or two small files
+/// that a look reads are no load.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long an agent waits for the first look, before it starts without what is slow to tell: drivers of GPUs take a second
 /// or two to wake them.
 const FIRST_LOOK_TIME_MAX: Duration = Duration::from_secs(5);
 /// What is left to the system and the agent: a tenth of the memory, as devices promise workers what is theirs alone.
 const MEMORY_KEPT_PARTS: u64 = 10;
-/// So close to where it slows down, another device is the better choice.
-const WARM_MILLIDEGREES: i32 = 10_000;
 /// As much of a hardware's name as is told: a quarter of what a text may have in bytes, as a letter may take four.
 const HARDWARE_CHARS_MAX: usize = TEXT_BYTES_MAX / 4;
 
@@ -60,7 +60,7 @@ impl Inventory {
     /// What was seen last.
     pub fn seen(&self) -> Seen {
         let seen = self.looks.borrow().clone();
-        seen.unwrap_or_else(|| Seen::of(&Finder::without_libraries(&self.root).find()))
+        seen.unwrap_or_else(|| Seen::of(&Finder::without_libraries(&self.root).find(), &mut Heats::default()))
     }
 
     /// Waits until something else is seen.
@@ -96,9 +96,9 @@ impl Inventory {
 fn look_again_and_again(root: PathBuf, every: Duration) -> watch::Receiver<Option<Seen>> {
     let (tell, looks) = watch::channel(None);
     let look = move || {
-        let mut finder = Finder::new(&root);
+        let (mut finder, mut heats) = (Finder::new(&root), Heats::default());
         while !tell.is_closed() {
-            let seen = Some(Seen::of(&finder.find()));
+            let seen = Some(Seen::of(&finder.find(), &mut heats));
             tell.send_if_modified(|last| {
                 *last != seen && {
                     *last = seen;
@@ -115,9 +115,10 @@ fn look_again_and_again(root: PathBuf, every: Duration) -> watch::Receiver<Optio
 }
 
 impl Seen {
-    fn of(found: &[skein_targets::Device]) -> Self {
+    fn of(found: &[skein_targets::Device], heats: &mut Heats) -> Self {
         let is_tellable = |found: &&skein_targets::Device| found.name.len() <= TEXT_BYTES_MAX;
-        let devices: Vec<Device> = found.iter().filter(is_tellable).map(device).take(DEVICES_MAX).collect();
+        let mut devices: Vec<Device> = found.iter().filter(is_tellable).map(device).take(DEVICES_MAX).collect();
+        heats.settle(Instant::now(), &mut devices);
         let mut offers = Resources::default();
         for found in found {
             offers.add(&node_offers(found));
@@ -132,19 +133,6 @@ pub fn targets_on(kind: DeviceKind) -> impl Iterator<Item = &'static str> {
     // What runs on other devices, too, is not tried there yet.
     let targets = TargetKind::ALL.iter().filter(move |target| kind == DeviceKind::Cpu && target.computes());
     targets.map(|target| target.name())
-}
-
-/// How hot a device is: what slows down is at its limit, whatever its sensors say, and one without any is never hot.
-fn heat(found: &skein_targets::Device) -> Heat {
-    if !found.slowdowns.is_empty() {
-        return Heat::Hot;
-    }
-    let Some(temperature) = found.temperature else { return Heat::Cool };
-    match temperature.slows_at_millidegrees - temperature.millidegrees {
-        ..=0 => Heat::Hot,
-        1..=WARM_MILLIDEGREES => Heat::Warm,
-        _ => Heat::Cool,
-    }
 }
 
 /// Bytes of memory that could be had now without swapping (`MemAvailable`); none where the kernel does not say.
@@ -172,7 +160,7 @@ fn device(found: &skein_targets::Device) -> Device {
     Device {
         name: found.name.clone(),
         kind,
-        hardware: found.hardware.chars().take(HARDWARE_CHARS_MAX).collect(),
+        hardware: found.hardware.chars().take(HARDWARE_CHARS_MAX).collect::<String>().trim_end().to_owned(),
         offers: device_offers(found, kind),
         heat: heat(found),
     }

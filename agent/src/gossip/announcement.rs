@@ -115,7 +115,8 @@ pub(super) fn node_of(peer: &PeerId) -> Option<NodeId> {
 #[cfg(test)]
 mod tests {
     use libp2p::identity::Keypair;
-    use skein_core::capability::Capability;
+    use skein_core::Resources;
+    use skein_core::capability::{Capability, DEVICES_MAX, Device, DeviceKind, Heat};
 
     use super::*;
     use crate::identity::Identity;
@@ -165,6 +166,22 @@ mod tests {
         let Message::Full(mut crowded) = message(node, "a") else { unreachable!() };
         crowded.gossip = vec![String::new(); ADDRESSES_MAX + 1];
         assert_eq!(Message::verify(&Message::Full(crowded).encode(), &peer), Err(Doubt::OutOfBounds));
+    }
+
+    #[test]
+    fn a_node_with_as_many_devices_as_there_may_be_can_say_so() {
+        let (node, peer) = signer();
+        let Message::Full(mut crowded) = message(node, "a") else { unreachable!() };
+        let stick = |number: usize| Device {
+            name: format!("stick-2-1.4.4.{number}"),
+            kind: DeviceKind::Movidius,
+            hardware: "Movidius NCS2 (Myriad X)".into(),
+            offers: Resources { gpu_milli: 1_000, gpu_memory_bytes: 512 << 20, ..Resources::default() },
+            heat: Heat::Cool,
+        };
+        crowded.spec.capability.devices = (0..DEVICES_MAX).map(stick).collect();
+        let crowded = Message::Full(crowded);
+        assert_eq!(Message::verify(&crowded.encode(), &peer), Ok((node, crowded)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn seen(root: &Path) -> Seen {
-    Seen::of(&Finder::new(root).find())
+    Seen::of(&Finder::new(root).find(), &mut Heats::default())
 }
 
 fn names(seen: &Seen) -> Vec<&str> {

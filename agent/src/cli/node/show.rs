@@ -121,7 +121,11 @@ fn accelerators(node: &NodeStatus) -> impl Iterator<Item = [String; 6]> {
             } else {
                 "nothing drives it".into()
             },
-            format!("{} of {}", bytes(used.gpu_memory_bytes), bytes(offers.gpu_memory_bytes)),
+            if offers.gpu_memory_bytes == 0 {
+                "-".into()
+            } else {
+                format!("{} of {}", bytes(used.gpu_memory_bytes), bytes(offers.gpu_memory_bytes))
+            },
         ]
     })
 }
