@@ -92,11 +92,18 @@ fn sticks_come_and_go_get_no_work_that_nothing_can_do_there_and_heat_is_told() {
     wait_until_known(&bed, &["cpu", "stick-1-1.1", "stick-1-1.2"]);
     assert!(bed.cli(&["events"]).contains("its devices"));
 
+    // Cores are switched off, and what is offered follows.
+    let cores = machine.root().join("sys/devices/system/cpu/online");
+    std::fs::create_dir_all(cores.parent().expect("a folder")).expect("a folder");
+    std::fs::write(cores, "0,2-3\n").expect("a file");
+    bed.wait("three cores are offered", || {
+        let mesh = bed.json(&["node", "status"]);
+        mesh["nodes"].as_array().is_some_and(|nodes| nodes.iter().all(|node| node["offers"]["cpu_millicores"] == 3_000))
+    });
+
     // The firmware slows the processor down.
     std::fs::write(machine.root().join(FIRMWARE), "8\n").expect("a file");
     bed.wait("the heat is told", || device(&bed, "cpu")["heat"] == "hot");
-    std::fs::write(machine.root().join(FIRMWARE), "0\n").expect("a file");
-    bed.wait("that it is over, too", || device(&bed, "cpu")["heat"] == "cool");
 
     let pictures = material::pictures(4);
     let mut run = vec!["run", &session, "--json"];

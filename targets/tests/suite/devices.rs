@@ -289,6 +289,20 @@ fn nonsense_is_left_out() {
     assert_eq!(discover(machine.root()), [cpu("\u{FFFD}\u{FFFD} odd", 0, cores(2, &[]))]);
 }
 
+#[test]
+fn folders_and_pipes_in_place_of_files_keep_nobody_waiting() {
+    let machine = Machine::copy("raspberry-pi-4");
+    let stick = "sys/bus/usb/devices/1-1.1";
+    std::fs::remove_file(machine.root().join(stick).join("idVendor")).expect("a recorded file");
+    machine.write(&format!("{stick}/idVendor/idVendor"), "03e7\n");
+    let pipe = machine.root().join("sys/class/thermal/thermal_zone0/temp");
+    std::fs::remove_file(&pipe).expect("a recorded file");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere").success());
+    machine.remove("sys/class/hwmon");
+    let found = discover(machine.root());
+    assert_eq!((names(&found), found[0].temperature), (vec!["cpu", "stick-1-1.3"], None));
+}
+
 /// Whatever a file of a machine holds, the rest is found.
 #[test]
 fn no_file_of_any_machine_can_do_harm() {
