@@ -196,7 +196,7 @@ impl Worker {
             labels: None,
             place: place(target),
         };
-        let order = Order { load, cpu_millicores: 1000, task_time: Duration::from_secs(60) };
+        let order = Order { load, cpu_millicores: 1000, environment: Vec::new(), task_time: Duration::from_secs(60) };
         host.start(id, async { Ok(order) });
         match happened.recv().await {
             Some((_, WorkerEvent::Ready)) => {}
@@ -254,7 +254,7 @@ fn place(target: TargetKind) -> Place {
     let folder = match target {
         TargetKind::Onnxruntime => "onnxruntime/capi",
         TargetKind::Openvino => "openvino/libs",
-        TargetKind::Tract | TargetKind::Simulated => return Place::default(),
+        TargetKind::Tract | TargetKind::Process | TargetKind::Simulated => return Place::default(),
     };
     let library = std::env::var_os(RUNTIMES).map(|runtimes| Path::new(&runtimes).join(folder));
     Place { library, ..Place::default() }

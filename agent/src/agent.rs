@@ -119,8 +119,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let pool = Pool::new(endpoint.clone(), tell_gone, config.patience());
     let blobs = Blobs::open(config.state_dir.join("models"))?;
     let flush_ms = measure_flush(&config.state_dir).await;
-    let runtimes = Runtimes::find(config.runtimes.clone(), &config.state_dir).await;
-    let inventory = Inventory::start(&config.root, inventory::LOOK_EVERY).await;
+    let runtimes = Runtimes::find(config.runtimes.clone(), config.programs.clone(), &config.state_dir).await;
+    let inventory = Inventory::start(&config.root, inventory::LOOK_EVERY, runtimes.driven()).await;
     let mut spec = NodeSpec {
         id: node,
         name: config.name.clone(),

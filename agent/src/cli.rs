@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::Client;
 use crate::config::LISTEN;
+use crate::worker::program::become_program;
 use output::Output;
 
 mod agent;
@@ -101,7 +102,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a worker on standard input and output; agents start it
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// Become this program, with all arguments that follow, in place of a worker
+        #[arg(long = "become", num_args = 1.., allow_hyphen_values = true, value_name = "PROGRAM")]
+        becomes: Vec<OsString>,
+    },
 }
 
 impl Common {
@@ -125,7 +130,11 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = Cli::parse_from(arguments);
-    if matches!(cli.command, Command::Worker) {
+    if let Command::Worker { becomes } = &cli.command {
+        if !becomes.is_empty() {
+            let program = becomes[0].to_string_lossy().into_owned();
+            return finish(Err(anyhow::Error::new(become_program(becomes)).context(format!("cannot run {program}"))));
+        }
         return finish(crate::worker::child::run().map(|()| ExitCode::SUCCESS).map_err(Into::into));
     }
     if let Err(error) = start_log(cli.common.log.as_deref()) {
@@ -156,7 +165,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(&common, arguments).await,
         Command::Task(command) => task::run(&common, command).await,
         Command::Demo(arguments) => demo::run(&common, arguments).await,
-        Command::Worker => Ok(ExitCode::SUCCESS),
+        Command::Worker { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -15,8 +15,10 @@ use thiserror::Error;
 
 use crate::island::waiting::BYTES_MAX_DEFAULT;
 
+pub use programs::{Driven, Program};
 pub use size::Size;
 
+mod programs;
 mod size;
 
 /// The UDP port for `skein/1`; gossip takes the next one.
@@ -129,6 +131,9 @@ pub struct Settings {
     /// Libraries of runtimes that are not in this binary
     #[command(flatten)]
     pub runtimes: Libraries,
+    /// Programs that run models here, by name.
+    #[arg(skip)]
+    pub process: BTreeMap<String, Program>,
 }
 
 /// Where the libraries of runtimes lie: files, or folders that hold them. In the settings file, the table `[runtimes]`.
@@ -180,6 +185,8 @@ pub struct Config {
     pub island_store: u64,
     /// See [`Settings::runtimes`].
     pub runtimes: Libraries,
+    /// See [`Settings::process`].
+    pub programs: BTreeMap<String, Program>,
     /// Where the machine's `/proc`, `/sys` and the rest are.
     pub root: PathBuf,
 }
@@ -262,6 +269,7 @@ impl Settings {
                 onnxruntime: self.runtimes.onnxruntime.or(weaker.runtimes.onnxruntime),
                 openvino: self.runtimes.openvino.or(weaker.runtimes.openvino),
             },
+            process: if self.process.is_empty() { weaker.process } else { self.process },
         }
     }
 
@@ -284,6 +292,7 @@ impl Settings {
                 "down-after-max ({most}) must be at least down-after ({least}): they are the bounds of one time"
             )));
         }
+        programs::check(&self.process).map_err(ConfigError::Invalid)?;
         Ok(Config {
             state_dir: self.state_dir.unwrap_or_else(default_state_dir),
             listen,
@@ -306,6 +315,7 @@ impl Settings {
             worker_growth: self.worker_growth.map_or(WORKER_GROWTH, |size| size.bytes),
             island_store: self.island_store.map_or(BYTES_MAX_DEFAULT, |size| size.bytes),
             runtimes: self.runtimes,
+            programs: self.process,
             root: "/".into(),
         })
     }

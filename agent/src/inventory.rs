@@ -1,6 +1,6 @@
 //! The one place that knows both what the targets find on this machine and what the coordinator plans with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,7 @@ const HARDWARE_CHARS_MAX: usize = TEXT_BYTES_MAX / 4;
 #[derive(Debug)]
 pub struct Inventory {
     root: PathBuf,
+    driven: BTreeSet<DeviceKind>,
     /// None before the first look is over.
     looks: watch::Receiver<Option<Seen>>,
 }
@@ -50,17 +51,20 @@ pub struct Seen {
 }
 
 impl Inventory {
-    /// Looks at the machine whose `/proc`, `/sys` and the rest lie under `root` so often, for as long as this is kept.
-    pub async fn start(root: &Path, every: Duration) -> Self {
-        let mut looks = look_again_and_again(root.to_owned(), every);
+    /// Looks at the machine whose `/proc`, `/sys` and the rest lie under `root` so often, for as long as this is kept. Programs drive
+    /// the kinds of device in `driven` beside what this binary drives itself.
+    pub async fn start(root: &Path, every: Duration, driven: BTreeSet<DeviceKind>) -> Self {
+        let mut looks = look_again_and_again(root.to_owned(), every, driven.clone());
         let _ = timeout(FIRST_LOOK_TIME_MAX, looks.wait_for(Option::is_some)).await;
-        Self { root: root.to_owned(), looks }
+        Self { root: root.to_owned(), driven, looks }
     }
 
     /// What was seen last.
     pub fn seen(&self) -> Seen {
         let seen = self.looks.borrow().clone();
-        seen.unwrap_or_else(|| Seen::of(&Finder::without_libraries(&self.root).find(), &mut Heats::default()))
+        seen.unwrap_or_else(|| {
+            Seen::of(&Finder::without_libraries(&self.root).find(), &mut Heats::default(), &self.driven)
+        })
     }
 
     /// Waits until something else is seen.
@@ -93,12 +97,12 @@ impl Inventory {
 }
 
 /// On a thread of its own: where a GPU hangs, so does whoever asks how it is.
-fn look_again_and_again(root: PathBuf, every: Duration) -> watch::Receiver<Option<Seen>> {
+fn look_again_and_again(root: PathBuf, every: Duration, driven: BTreeSet<DeviceKind>) -> watch::Receiver<Option<Seen>> {
     let (tell, looks) = watch::channel(None);
     let look = move || {
         let (mut finder, mut heats) = (Finder::new(&root), Heats::default());
         while !tell.is_closed() {
-            let seen = Some(Seen::of(&finder.find(), &mut heats));
+            let seen = Some(Seen::of(&finder.find(), &mut heats, &driven));
             tell.send_if_modified(|last| {
                 *last != seen && {
                     *last = seen;
@@ -115,9 +119,10 @@ fn look_again_and_again(root: PathBuf, every: Duration) -> watch::Receiver<Optio
 }
 
 impl Seen {
-    fn of(found: &[skein_targets::Device], heats: &mut Heats) -> Self {
+    fn of(found: &[skein_targets::Device], heats: &mut Heats, driven: &BTreeSet<DeviceKind>) -> Self {
         let is_tellable = |found: &&skein_targets::Device| found.name.len() <= TEXT_BYTES_MAX;
-        let mut devices: Vec<Device> = found.iter().filter(is_tellable).map(device).take(DEVICES_MAX).collect();
+        let mut devices: Vec<Device> =
+            found.iter().filter(is_tellable).map(|found| device(found, driven)).take(DEVICES_MAX).collect();
         heats.settle(Instant::now(), &mut devices);
         let mut offers = Resources::default();
         for found in found {
@@ -151,7 +156,7 @@ fn node_offers(found: &skein_targets::Device) -> Resources {
     }
 }
 
-fn device(found: &skein_targets::Device) -> Device {
+fn device(found: &skein_targets::Device, driven: &BTreeSet<DeviceKind>) -> Device {
     let kind = match found.kind {
         skein_targets::DeviceKind::Cpu => DeviceKind::Cpu,
         skein_targets::DeviceKind::Gpu => DeviceKind::Gpu,
@@ -161,15 +166,15 @@ fn device(found: &skein_targets::Device) -> Device {
         name: found.name.clone(),
         kind,
         hardware: found.hardware.chars().take(HARDWARE_CHARS_MAX).collect::<String>().trim_end().to_owned(),
-        offers: device_offers(found, kind),
+        offers: device_offers(found, kind, driven.contains(&kind)),
         heat: heat(found),
     }
 }
 
 /// What is the device's alone. Of one that nothing here drives, or that is broken, no part can be had, and so nothing is
 /// placed on it; it is told of all the same.
-fn device_offers(found: &skein_targets::Device, kind: DeviceKind) -> Resources {
-    let is_of_use = found.fault.is_none() && targets_on(kind).next().is_some();
+fn device_offers(found: &skein_targets::Device, kind: DeviceKind, is_driven: bool) -> Resources {
+    let is_of_use = found.fault.is_none() && (is_driven || targets_on(kind).next().is_some());
     // The processor's memory, and that of a GPU on its chip, is the node's, and counted there.
     let has_own_memory = !matches!(found.details, Details::Cpu(_) | Details::Jetson(_));
     Resources {

@@ -10,6 +10,7 @@ pub mod host;
 pub mod known_answer;
 mod oom;
 mod process;
+pub mod program;
 pub mod protocol;
 mod shared;
 pub mod usage;

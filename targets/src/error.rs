@@ -69,6 +69,8 @@ pub enum RunError {
     Range { target: TargetKind, input: String, number: i128 },
     #[error("{target} failed to run the model: {reason}")]
     Target { target: TargetKind, reason: String },
+    #[error("{target} refused the input: {reason}")]
+    Refused { target: TargetKind, reason: String },
     #[error("{target} crashed while it ran the model: {reason}")]
     Crashed { target: TargetKind, reason: String },
 }
@@ -82,6 +84,7 @@ impl RunError {
             | Self::WrongCount { .. }
             | Self::WrongTensor { .. }
             | Self::Tensor(_)
+            | Self::Refused { .. }
             | Self::Range { .. } => true,
             // A device that computes wrongly gives such scores too.
             Self::NotANumber { .. } | Self::Target { .. } | Self::Crashed { .. } => false,

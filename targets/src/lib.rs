@@ -27,6 +27,7 @@ mod onnxruntime;
 mod openvino;
 mod picture;
 mod place;
+mod program;
 mod progress;
 mod simulated;
 mod target;
@@ -44,6 +45,7 @@ pub use manifest::{InputSpec, OnnxruntimeSpec, OpenvinoSpec, Precision, Provider
 pub use model::{Input, MODEL_BYTES_MAX, Model, ModelDescription, ModelSource};
 pub use picture::{PICTURE_PIXELS_MAX, PictureError};
 pub use place::{Place, find_library, usual_folders};
+pub use program::{Program, ProgramRun};
 pub use progress::Progress;
 pub use target::{TargetKind, UnknownTarget};
 pub use tensor::{ElementType, TENSOR_BYTES_MAX, Tensor, TensorSpec, TensorView, UnknownElementType};

@@ -11,6 +11,7 @@ use crate::guard::guarded;
 use crate::manifest::{InputSpec, Manifest, OutputSpec};
 use crate::picture;
 use crate::place::Place;
+use crate::program::Program;
 use crate::progress::Progress;
 use crate::target::{Loaded, Order, TargetKind};
 use crate::tensor::{ElementType, Tensor, TensorSpec, TensorView};
@@ -69,6 +70,26 @@ impl Model {
         let order = Order { path, file: open(path)?, manifest: &manifest, place, picture_shape, classes };
         let crashed = |reason| LoadError::Crashed { file: path.to_owned(), target, reason };
         let loaded = guarded(|| Loaded::load(target, order), crashed)?;
+        Model::checked(target, loaded, path, manifest, labels)
+    }
+
+    /// The same for a model that a program has loaded.
+    pub fn of_program(program: Program, source: ModelSource<'_>) -> Result<Model, LoadError> {
+        source.manifest.check()?;
+        if let InputSpec::Picture(picture) = &source.manifest.input {
+            program.check_picture(&source, picture.tensor_shape())?;
+        }
+        let ModelSource { file, manifest, labels } = source;
+        Model::checked(TargetKind::Process, Loaded::Process(program), file, manifest, labels)
+    }
+
+    fn checked(
+        target: TargetKind,
+        loaded: Loaded,
+        path: &Path,
+        manifest: Manifest,
+        labels: Vec<String>,
+    ) -> Result<Model, LoadError> {
         if loaded.description().inputs.is_empty() {
             let reason = "it has no input: it would answer every task alike".into();
             return Err(LoadError::Unsuitable { file: path.to_owned(), reason });

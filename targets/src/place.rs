@@ -20,6 +20,9 @@ pub struct Place {
     pub device: Option<String>,
     /// How many threads one run may use on the processor; at least 1.
     pub threads: usize,
+    /// The program of the target `process`, and what it is called with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<String>,
     /// A folder for compiled models; none: nothing is kept from one load to the next.
     pub cache: Option<PathBuf>,
 }
@@ -33,6 +36,6 @@ impl Place {
 
 impl Default for Place {
     fn default() -> Self {
-        Self { library: None, device: None, threads: 1, cache: None }
+        Self { library: None, device: None, threads: 1, program: Vec::new(), cache: None }
     }
 }

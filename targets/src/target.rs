@@ -17,6 +17,7 @@ use crate::onnxruntime::OnnxruntimeModel;
 #[cfg(target_pointer_width = "64")]
 use crate::openvino::OpenvinoModel;
 use crate::place::Place;
+use crate::program::Program;
 use crate::progress::Progress;
 use crate::simulated::SimulatedModel;
 use crate::tensor::{Tensor, TensorView};
@@ -34,6 +35,8 @@ pub enum TargetKind {
     Onnxruntime,
     /// OpenVINO, where its library is installed: Intel's and ARM's CPUs, and whatever it has a plugin for.
     Openvino,
+    /// Another program on the machine, which its operator names; not in [`TargetKind::ALL`], as it is there by that alone.
+    Process,
     /// No device at all: it takes its time and computes nothing.
     Simulated,
 }
@@ -54,6 +57,7 @@ impl TargetKind {
             TargetKind::Tract => "tract",
             TargetKind::Onnxruntime => "onnxruntime",
             TargetKind::Openvino => "openvino",
+            TargetKind::Process => "process",
             TargetKind::Simulated => "simulated",
         }
     }
@@ -66,7 +70,7 @@ impl TargetKind {
     /// The shared library that it needs on the machine; none where all of it is in this program.
     pub const fn library_name(self) -> Option<&'static str> {
         match self {
-            TargetKind::Tract | TargetKind::Simulated => None,
+            TargetKind::Tract | TargetKind::Process | TargetKind::Simulated => None,
             TargetKind::Onnxruntime => Some("libonnxruntime.so"),
             TargetKind::Openvino => Some("libopenvino_c.so"),
         }
@@ -110,6 +114,7 @@ pub(crate) enum Loaded {
     Tract(TractModel),
     Onnxruntime(OnnxruntimeModel),
     Openvino(OpenvinoModel),
+    Process(Program),
     Simulated(SimulatedModel),
 }
 
@@ -119,6 +124,12 @@ impl Loaded {
             TargetKind::Tract => TractModel::load(order).map(Loaded::Tract),
             TargetKind::Onnxruntime => OnnxruntimeModel::load(order).map(Loaded::Onnxruntime),
             TargetKind::Openvino => OpenvinoModel::load(order).map(Loaded::Openvino),
+            TargetKind::Process => Err(LoadError::Target {
+                file: order.path.to_owned(),
+                target,
+                step: "start",
+                reason: "no program was started for it".into(),
+            }),
             TargetKind::Simulated => SimulatedModel::load(&order).map(Loaded::Simulated),
         }
     }
@@ -128,6 +139,7 @@ impl Loaded {
             Loaded::Tract(model) => model.description(),
             Loaded::Onnxruntime(model) => model.description(),
             Loaded::Openvino(model) => model.description(),
+            Loaded::Process(program) => &program.description,
             Loaded::Simulated(model) => model.description(),
         }
     }
@@ -138,6 +150,7 @@ impl Loaded {
             Loaded::Tract(model) => model.run(inputs),
             Loaded::Onnxruntime(model) => model.run(inputs),
             Loaded::Openvino(model) => model.run(inputs),
+            Loaded::Process(program) => program.run(inputs, progress),
             Loaded::Simulated(model) => model.run(progress),
         }
     }

@@ -10,7 +10,7 @@ use crate::house::{self, House};
 use crate::{runtimes, test};
 
 /// The tests that need the libraries of runtimes.
-const RUNTIMES: &str = "targets";
+const RUNTIMES: [&str; 2] = ["programs", "targets"];
 
 pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
     house.expect_target("skein-hil-tests", &TargetKind::Test, name)?;
@@ -28,7 +28,7 @@ pub(crate) fn run(house: &House, name: &str, json: bool) -> Result<()> {
     let only = format!("package(skein-hil-tests) & binary(={name})");
     let mut tests = house.cargo(&["nextest", "run", "--workspace", "--profile", "ci", "-E", &only]);
     tests.env("SKEIN_BIN", binary);
-    if name == RUNTIMES {
+    if RUNTIMES.contains(&name) {
         tests.envs(runtimes::installed(house)?.map(|folder| (runtimes::VARIABLE, folder)));
     }
     let outcome = house::run(tests);

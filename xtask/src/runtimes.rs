@@ -10,9 +10,9 @@ use crate::house::{self, House};
 /// The variable by which the tests hear where they are.
 pub(crate) const VARIABLE: &str = "SKEIN_TEST_RUNTIMES";
 /// The releases that the tests were written for.
-const PACKAGES: [&str; 2] = ["openvino==2026.4.1", "onnxruntime==1.32.0"];
+const PACKAGES: [&str; 4] = ["openvino==2026.4.1", "onnxruntime==1.32.0", "numpy==2.4.6", "cbor2==6.3.0"];
 
-/// The folder of the runtimes, installed now where they are not there yet: 260 MB; none on processors that their makers
+/// The folder of the runtimes, installed now where they are not there yet: 340 MB; none on processors that their makers
 /// have no packages for.
 pub(crate) fn installed(house: &House) -> Result<Option<PathBuf>> {
     if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {

@@ -21,7 +21,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn seen(root: &Path) -> Seen {
-    Seen::of(&Finder::new(root).find(), &mut Heats::default())
+    Seen::of(&Finder::new(root).find(), &mut Heats::default(), &BTreeSet::new())
 }
 
 fn names(seen: &Seen) -> Vec<&str> {
@@ -118,7 +118,7 @@ fn whatever_a_machine_says_the_mesh_takes_it() {
 async fn a_stick_that_is_plugged_in_is_there_and_one_that_is_pulled_out_is_gone() {
     let root = tempfile::tempdir().unwrap();
     copy(&machine("raspberry-pi-4"), root.path());
-    let mut inventory = Inventory::start(root.path(), Duration::from_millis(5)).await;
+    let mut inventory = Inventory::start(root.path(), Duration::from_millis(5), BTreeSet::new()).await;
     assert_eq!(names(&inventory.seen()), ["cpu", "stick-1-1.1", "stick-1-1.3"]);
     let sticks = root.path().join("sys/bus/usb/devices");
     let until = async |inventory: &mut Inventory, expected: &[&str]| {

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::api::handle::Api;
 use crate::blobs::BlobError;
+use crate::runtimes::environment;
 use crate::worker::host::Order;
 use crate::worker::protocol::Load;
 
@@ -27,11 +28,13 @@ pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Order, String>
         let session = state.sessions.get(&planned.session)?;
         let capability = &state.nodes.get(&planned.node)?.spec.capability;
         let kind = capability.device(&planned.device).map_or(DeviceKind::Cpu, |device| device.kind);
-        let place = api.runtimes.place(&session.spec.target, Some((&planned.device, kind)), &planned.need);
-        let given = (planned.need.cpu_millicores, Duration::from_millis(session.spec.task_time.0), place);
+        let place = api.runtimes.place(&session.spec.target, Some(kind), &planned.need);
+        let environment = environment(&capability.devices, &planned.device);
+        let task_time = Duration::from_millis(session.spec.task_time.0);
+        let given = (planned.need.cpu_millicores, task_time, place, environment);
         Some((given, session.spec.target.clone(), session.model.clone(), state.models.get(&session.model)?.clone()))
     });
-    let Some(((cpu_millicores, task_time, place), target, model, spec)) = found else {
+    let Some(((cpu_millicores, task_time, place, environment), target, model, spec)) = found else {
         return Err("its session ended while it started".into());
     };
     let ModelSpec { file, labels, manifest, .. } = spec;
@@ -46,7 +49,7 @@ pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Order, String>
         labels: labels.map(|labels| api.blobs.path(labels.digest)),
         place,
     };
-    Ok(Order { load, cpu_millicores, task_time })
+    Ok(Order { load, cpu_millicores, environment, task_time })
 }
 
 async fn fetch(api: &Api, blob: Blob) -> Result<(), BlobError> {

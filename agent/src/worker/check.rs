@@ -5,7 +5,7 @@ use std::time::Duration;
 use skein_targets::TensorSpec;
 use tokio::time::timeout;
 
-use crate::worker::process::{Process, ProcessError};
+use crate::worker::process::{Bound, Process, ProcessError};
 use crate::worker::protocol::{FromWorker, Load};
 
 /// How long loading and one run may take: minutes on a small board, for a model that would be of use there.
@@ -23,7 +23,7 @@ pub struct Checked {
 /// Loads a model and runs it once on zeros.
 pub async fn check(load: Load) -> Result<Checked, ProcessError> {
     let name = load.name.clone();
-    match timeout(CHECK_TIME_MAX, Process::start(None, load, &[])).await {
+    match timeout(CHECK_TIME_MAX, Process::start(Bound::default(), load)).await {
         Err(_) => {
             let seconds = CHECK_TIME_MAX.as_secs();
             Err(ProcessError::Unusable(format!("{name} did not load and run once within {seconds} s on this node")))

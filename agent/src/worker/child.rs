@@ -14,6 +14,8 @@ use skein_targets::{
 };
 
 use crate::frame::{self, FrameError, PAYLOAD_BYTES_MAX};
+use crate::runtimes::PROCESS;
+use crate::worker::program;
 use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker, views};
 use crate::worker::shared::Mapped;
 
@@ -64,7 +66,6 @@ fn map(files: &[PathBuf]) -> Option<Mapped> {
 }
 
 fn prepare(load: &Load) -> Result<Model, String> {
-    let target: TargetKind = load.target.parse().map_err(|error| format!("{error}"))?;
     let manifest =
         Manifest::parse(&load.manifest).map_err(|error| format!("the manifest of {}: {error}", load.name))?;
     let labels = match &load.labels {
@@ -76,7 +77,13 @@ fn prepare(load: &Load) -> Result<Model, String> {
     };
     // People know the model by its name; the file in the store is named by its digest.
     let named = |error: String| error.replace(&load.file.display().to_string(), &load.name);
-    let model = Model::load(target, ModelSource { file: &load.file, manifest, labels }, &load.place);
+    let source = ModelSource { file: &load.file, manifest, labels };
+    let model = if load.target.starts_with(PROCESS) {
+        Model::of_program(program::start(load).map_err(named)?, source)
+    } else {
+        let target: TargetKind = load.target.parse().map_err(|error| format!("{error}"))?;
+        Model::load(target, source, &load.place)
+    };
     let model = model.map_err(|error| named(error.to_string()))?;
     model.warm_up().map_err(|error| format!("the warm-up run of {} failed: {error}", load.name))?;
     Ok(model)

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::worker::cores::Cores;
 use crate::worker::oom::OomCount;
-use crate::worker::process::{Process, ProcessError};
+use crate::worker::process::{Bound, Process, ProcessError};
 use crate::worker::protocol::{AnswerKind, InputKind, Load};
 use serve::{Over, serve};
 use watch::Watch;
@@ -109,6 +109,8 @@ pub struct Order {
     pub load: Load,
     /// What it was given of the processor, in thousandths of a core.
     pub cpu_millicores: u64,
+    /// What binds it to its device.
+    pub environment: Vec<(&'static str, String)>,
     /// How long it may be at one task, or at what follows the last checkpoint of it, before it counts as hung.
     pub task_time: Duration,
 }
@@ -216,12 +218,12 @@ impl Host {
         order: impl Future<Output = Result<Order, String>>,
         watch: &Watch,
     ) -> WorkerEvent {
-        let Order { load, cpu_millicores, task_time } = match order.await {
+        let Order { load, cpu_millicores, environment, task_time } = match order.await {
             Ok(order) => order,
             Err(reason) => return WorkerEvent::Unusable { reason },
         };
-        let cores = self.cores.take(worker, cpu_millicores);
-        let loaded = timeout(LOAD_TIME_MAX, Process::start(Some(worker), load, &cores)).await;
+        let bound = Bound { worker: Some(worker), cores: self.cores.take(worker, cpu_millicores), environment };
+        let loaded = timeout(LOAD_TIME_MAX, Process::start(bound, load)).await;
         let process = match loaded {
             Ok(Ok((process, _))) => process,
             Err(_) => {

@@ -8,7 +8,7 @@ use skein_targets::{ElementType, Place};
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
-use crate::worker::process::{self, Process};
+use crate::worker::process::{self, Bound, Process};
 use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load, ToWorker};
 
 /// y = x + 1 on four numbers, made by `targets/tests/data/make.py`: whatever is wrong with a device shows in the way there
@@ -38,7 +38,7 @@ async fn run(target: &str, place: Place) -> Result<(), String> {
         labels: None,
         place,
     };
-    let (mut process, _) = Process::start(None, load, &[]).await.map_err(|error| error.to_string())?;
+    let (mut process, _) = Process::start(Bound::default(), load).await.map_err(|error| error.to_string())?;
     let answer = ask(&mut process).await;
     process.end().await;
     answer

@@ -67,20 +67,26 @@ pub(crate) struct Process {
     pub(crate) slots: Option<Slots>,
 }
 
+/// What a worker process is bound to.
+#[derive(Debug, Default)]
+pub(crate) struct Bound {
+    /// Which worker it is; none of one that only tries something out.
+    pub(crate) worker: Option<WorkerId>,
+    /// Where it runs; anywhere where none is named.
+    pub(crate) cores: Vec<usize>,
+    /// What it sees of the devices.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
 impl Process {
-    /// Starts a worker on these cores, on any where none is named, and waits until its model is ready, for as long as that takes.
-    /// The first message tells what it found.
-    pub(crate) async fn start(
-        worker: Option<WorkerId>,
-        load: Load,
-        cores: &[usize],
-    ) -> Result<(Self, FromWorker), ProcessError> {
-        let mut child = on_cores(cores, || spawn(worker))?;
+    /// Starts a worker and waits until its model is ready, for as long as that takes. The first message tells what it found.
+    pub(crate) async fn start(bound: Bound, load: Load) -> Result<(Self, FromWorker), ProcessError> {
+        let mut child = on_cores(&bound.cores, || spawn(&bound))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(ProcessError::Died(Ending::of("has no pipes")));
         };
-        tokio::spawn(log_errors(worker, errors));
+        tokio::spawn(log_errors(bound.worker, errors));
         let slots = Slots::new().inspect_err(|error| tracing::warn!("workers get all inputs by pipe: {error}")).ok();
         let mut process = Self { child, input, output: BufReader::with_capacity(BUFFER_BYTES, output), slots };
         let sent = process.introduce(load).await;
@@ -148,18 +154,19 @@ pub(crate) async fn receive(output: &mut BufReader<ChildStdout>) -> Result<Optio
     frame::read(output).await
 }
 
-fn spawn(worker: Option<WorkerId>) -> Result<Child, ProcessError> {
+fn spawn(bound: &Bound) -> Result<Child, ProcessError> {
     let program = own_program().map_err(ProcessError::Start)?;
     let mut command = Command::new(program);
     command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    if let Some(worker) = worker {
+    command.envs(bound.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(worker) = bound.worker {
         command.env("SKEIN_WORKER", worker.to_string());
     }
     command.spawn().map_err(ProcessError::Start)
 }
 
 /// This binary, also when its file was replaced while it runs.
-fn own_program() -> std::io::Result<PathBuf> {
+pub(super) fn own_program() -> std::io::Result<PathBuf> {
     let link = PathBuf::from("/proc/self/exe");
     if link.exists() { Ok(link) } else { std::env::current_exe() }
 }

@@ -60,7 +60,7 @@ pub(crate) fn library(target: TargetKind) -> Option<PathBuf> {
     let folder = match target {
         TargetKind::Onnxruntime => "onnxruntime/capi",
         TargetKind::Openvino => "openvino/libs",
-        TargetKind::Tract | TargetKind::Simulated => return None,
+        TargetKind::Tract | TargetKind::Process | TargetKind::Simulated => return None,
     };
     Some(Path::new(&env::var_os(RUNTIMES)?).join(folder))
 }

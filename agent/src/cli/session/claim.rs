@@ -105,10 +105,10 @@ pub(crate) struct Claim {
     /// Refuse the session at once where no node could ever hold a worker of it, in place of waiting for one that can
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     refuse_unfit: Option<bool>,
-    /// How to run the model [default: tract]
+    /// How to run the model: tract, onnxruntime, openvino, simulated, or process:NAME [default: tract]
     #[arg(long)]
     #[serde(deserialize_with = "parsed")]
-    target: Option<TargetKind>,
+    target: Option<TargetName>,
 }
 
 /// What of a place it keeps to itself.
@@ -124,6 +124,10 @@ pub(crate) enum Exclusive {
 /// How long a node goes on without the mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offline(pub(super) Millis);
+
+/// A target by name: one of this binary's, or a program of the nodes that have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TargetName(pub(super) String);
 
 /// What it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +182,8 @@ impl Claim {
             bail!("it names no model: give --model NAME, or `model = \"NAME\"` in the session file");
         };
         let need = self.need()?;
-        let default = SessionSpec::of(model, self.target.unwrap_or(TargetKind::Tract).name(), need.clone());
+        let target = self.target.as_ref().map_or(TargetKind::Tract.name(), |target| target.0.as_str());
+        let default = SessionSpec::of(model, target, need.clone());
         let retry = Retry::default();
         let fixed = self.fixed.unwrap_or(default.fixed);
         let spec = SessionSpec {

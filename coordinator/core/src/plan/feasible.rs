@@ -272,7 +272,8 @@ fn runs_on(target: &str, kind: DeviceKind) -> bool {
         "onnxruntime" => matches!(kind, DeviceKind::Cpu | DeviceKind::Gpu),
         "openvino" => matches!(kind, DeviceKind::Cpu | DeviceKind::Movidius),
         "simulated" => true,
-        _ => false,
+        // A program drives what its node's operator says, which shows in what the node's devices offer.
+        _ => target.starts_with("process:"),
     }
 }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use skein_core::Millis;
 use skein_core::session::OFFLINE_UNLIMITED;
+use skein_targets::TargetKind;
 
-use crate::cli::session::claim::{Bind, Offline};
+use crate::cli::session::claim::{Bind, Offline, TargetName};
+use crate::runtimes::PROCESS;
 
 impl FromStr for Bind {
     type Err = String;
@@ -35,6 +37,19 @@ impl FromStr for Offline {
         length
             .map(|length| Self(millis(length)))
             .map_err(|error| format!("'{text}' is neither `unlimited` nor a duration, as in 90s or 12h ({error})"))
+    }
+}
+
+impl FromStr for TargetName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_program = text.strip_prefix(PROCESS).is_some_and(|name| !name.is_empty());
+        if !is_program {
+            let known = text.parse::<TargetKind>();
+            known.map_err(|error| format!("{error}, or {PROCESS}NAME for a program of the nodes that have it"))?;
+        }
+        Ok(Self(text.into()))
     }
 }
 
