@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod agreement;
 mod devices;
 mod hostile;
 mod manifests;
