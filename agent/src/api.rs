@@ -8,7 +8,7 @@ use skein_core::durable::TaskCommand;
 use skein_core::explain::{Explanation, Forecast};
 use skein_core::health::{DeviceReport, Ending};
 use skein_core::island::IslandReport;
-use skein_core::model::ModelSpec;
+use skein_core::model::{ModelQuery, ModelSpec};
 use skein_core::policy::PolicyName;
 use skein_core::seats::Rules;
 use skein_core::session::SessionSpec;
@@ -20,12 +20,13 @@ pub(crate) use coordinator::lost_words;
 pub(crate) use time::time;
 
 pub use answers::coordinator::{CoordinatorStatus, Member};
-pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelStatus, TaskEventPage};
+pub use answers::{DeviceStatus, EventPage, MeshStatus, ModelAdded, ModelRun, ModelShown, ModelStatus, TaskEventPage};
 pub use answers::{NodeStatus, SeatStatus, SessionStatus, TaskStatus, WorkerEntry};
 
 mod answers;
 mod coordinator;
 pub mod handle;
+mod models;
 mod status;
 mod time;
 mod waiting;
@@ -41,6 +42,8 @@ pub enum Request {
     Transfer(Option<NodeId>),
     /// Every model.
     ModelList,
+    /// One model: what it takes and gives, and what of the asked node runs it.
+    ModelShow(ModelQuery),
     /// Every open session, or one.
     SessionStatus(Option<SessionId>),
     /// Where one more worker could stand, and why nowhere else.
@@ -161,6 +164,8 @@ pub enum Answer {
     Transferred(NodeId),
     /// To [`Request::ModelList`].
     Models(Vec<ModelStatus>),
+    /// To [`Request::ModelShow`].
+    ModelShown(Box<ModelShown>),
     /// To [`Request::SessionStatus`].
     Sessions(Vec<SessionStatus>),
     /// To [`Request::Explain`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skein_core::Millis;
 use skein_core::liveness::Patience;
-use skein_core::model::Blob;
+use skein_core::model::{Blob, ModelQuery};
 use thiserror::Error;
 use tokio::fs::File;
 use tokio::time::timeout;
@@ -102,6 +102,14 @@ impl Client {
             Ok(answer?)
         };
         self.in_time(REQUEST_TIME_MAX, exchange).await
+    }
+
+    /// One model, which the agent tries by each of its targets.
+    pub async fn show_model(&self, model: ModelQuery) -> Result<Answer, ClientError> {
+        let open = Open::Api(Request::ModelShow(model));
+        let exchange =
+            async { Ok(ask::<Result<Answer, ApiError>>(&self.link.connection, &open, Bytes::new()).await?.0?) };
+        self.in_time(MODEL_TIME_MAX, exchange).await
     }
 
     /// Learns the other agents of the mesh, so that a stream of tasks can go on when this one is lost.

@@ -31,7 +31,7 @@ use crate::worker::host::{Host, STOPPED};
 use lead::{Lead, Settled};
 
 mod devices;
-mod files;
+pub(crate) mod files;
 mod join;
 mod lead;
 mod measured;

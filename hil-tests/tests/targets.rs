@@ -74,6 +74,25 @@ fn a_model_that_only_another_target_runs_is_taken_where_that_is() {
 }
 
 #[test]
+fn an_openvino_ir_is_added_by_its_graph() {
+    let Some(libraries) = libraries() else { return };
+    let bed = mesh(&libraries);
+    let (graph, weights) = (bed.path("add-one.xml"), bed.path("add-one.bin"));
+    std::fs::copy(material::test_model("add-one.xml"), &graph).expect("a copy");
+    let arguments = ["model", "add", text(&graph), "--name", "add-one"];
+    let alone = bed.try_cli_at(1, &arguments).expect_err("its weights are not there");
+    assert!(alone.contains("add-one.bin"), "{alone}");
+    std::fs::write(&weights, 1.0_f32.to_le_bytes()).expect("its weights");
+    let refused = bed.try_cli_at(0, &arguments).expect_err("there is no OpenVINO");
+    assert!(refused.contains("only the target openvino runs"), "{refused}");
+    let added = bed.json_at(1, &arguments);
+    assert_eq!(added["inputs"][0]["shape"], serde_json::json!([1, 4]), "{added}");
+    let session = open(&bed, "add-one", "openvino");
+    probe::wait_for_workers(&bed, &session, 1);
+    assert_eq!(probe::ready_nodes(&bed, &session), ["node-2"]);
+}
+
+#[test]
 fn a_runtime_that_is_none_is_not_offered_and_harms_nothing() {
     let picture = material::picture("coffee.png");
     let bed = mesh(&[("SKEIN_ONNXRUNTIME", picture), ("SKEIN_OPENVINO", "/nowhere/libopenvino_c.so".into())]);

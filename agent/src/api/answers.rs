@@ -83,6 +83,8 @@ pub struct NodeStatus {
     pub used: Resources,
     /// Its devices.
     pub devices: Vec<DeviceStatus>,
+    /// The targets that run there.
+    pub targets: Vec<String>,
     /// What its operator says of it.
     pub labels: BTreeMap<String, String>,
     /// How many workers the plan gives it.
@@ -144,6 +146,36 @@ pub struct ModelStatus {
     pub size: u64,
     /// Open sessions that use it.
     pub sessions: usize,
+}
+
+/// One model, tried on the asked node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelShown {
+    /// Its name and version.
+    pub model: ModelRef,
+    /// SHA-256 of its graph, in hexadecimal.
+    pub digest: String,
+    /// Bytes of all its files.
+    pub size: u64,
+    /// Open sessions that use it.
+    pub sessions: usize,
+    /// Its manifest, in TOML.
+    pub manifest: String,
+    /// What it takes, as the first target that runs it found; empty where none does.
+    pub inputs: Vec<TensorSpec>,
+    /// What it gives.
+    pub outputs: Vec<TensorSpec>,
+    /// Each target of the asked node.
+    pub runs: Vec<ModelRun>,
+}
+
+/// Whether a target runs a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelRun {
+    /// By name.
+    pub target: String,
+    /// Why it does not; none where it does.
+    pub error: Option<String>,
 }
 
 /// One session.

@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use skein_core::explain;
 use skein_core::health::Author;
-use skein_core::model::{Blob, ModelSpec, is_name};
 use skein_core::seats::Rules;
 use skein_core::session::SessionSpec;
 use skein_core::state::Node;
-use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, Resources, State};
+use skein_core::{Command, Entry, Event, Millis, NodeId, Refusal, State};
 use skein_raft::{ProposeError, Role, Seat};
-use skein_targets::Manifest;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -24,10 +22,8 @@ use crate::contacts::Contacts;
 use crate::gateway::Gateway;
 use crate::island::Islands;
 use crate::island::waiting::Waiting;
-use crate::link::{ModelPut, Open, Pool, Stream, ask};
+use crate::link::{Open, Pool, ask};
 use crate::runtimes::Runtimes;
-use crate::worker::check::{Checked, check};
-use crate::worker::protocol::Load;
 
 /// How long a change may take in all, an election included.
 const CHANGE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -75,6 +71,7 @@ impl Api {
             Request::CoordinatorStatus => Ok(Answer::Coordinator(Box::new(self.coordinator_status(passed_on).await))),
             Request::Transfer(to) => self.transfer(to, passed_on).await,
             Request::ModelList => Ok(Answer::Models(self.seat.read(status::models))),
+            Request::ModelShow(query) => self.show_model(&query).await,
             Request::SessionStatus(None) => Ok(self.sessions(self.seat.read(|state| status::sessions(state, now())))),
             Request::SessionStatus(Some(id)) => {
                 let found = self.seat.read(|state| status::session(state, now(), id));
@@ -227,63 +224,6 @@ impl Api {
         };
         let _ = timeout(OWN_REPLICA_WAIT, wait).await;
     }
-
-    /// Takes a model in: its files from the stream, a trial run, then the mesh's word. Files of a model that was not taken
-    /// do not stay.
-    pub async fn add_model(&self, put: ModelPut, stream: &mut Stream) -> Result<Answer, ApiError> {
-        check_put(&put)?;
-        let blobs = [Some(put.file), put.labels];
-        let answer = self.try_model(put, stream).await;
-        if answer.is_err() {
-            let used = |digest| self.seat.read(|state| state.models.values().any(|model| model.holds(digest)));
-            for blob in blobs.into_iter().flatten().filter(|blob| !used(blob.digest)) {
-                self.blobs.remove(blob.digest).await;
-            }
-        }
-        answer
-    }
-
-    async fn try_model(&self, put: ModelPut, stream: &mut Stream) -> Result<Answer, ApiError> {
-        for blob in [Some(put.file), put.labels].into_iter().flatten() {
-            let received = self.blobs.receive(blob, &mut stream.recv).await;
-            received.map_err(|error| ApiError::Invalid(format!("the model {} did not arrive: {error}", put.name)))?;
-        }
-        let turn = self.trial.acquire().await;
-        let checked = self.check_model(&put).await;
-        drop(turn);
-        let checked = checked.map_err(|error| ApiError::Invalid(format!("the model was not added: {error}")))?;
-        let ModelPut { name, manifest, file, labels } = put;
-        let spec = ModelSpec { name, file, labels, manifest };
-        match self.answer(Request::Change(Change::ModelAdd(spec)), false).await? {
-            Answer::Model(model) => {
-                Ok(Answer::Model(ModelAdded { inputs: checked.inputs, outputs: checked.outputs, ..model }))
-            }
-            other => Ok(other),
-        }
-    }
-
-    /// Tries a model by the targets that this node has, until one runs it. Where none does, the first says why: it is the one
-    /// that every node has.
-    async fn check_model(&self, put: &ModelPut) -> Result<Checked, String> {
-        let mut refused = Vec::new();
-        for target in self.runtimes.computing() {
-            let load = Load {
-                target: target.name().into(),
-                file: self.blobs.path(put.file.digest),
-                name: put.name.clone(),
-                manifest: put.manifest.clone(),
-                labels: put.labels.map(|labels| self.blobs.path(labels.digest)),
-                place: self.runtimes.place(target.name(), None, &Resources::default()),
-            };
-            match check(load).await {
-                Ok(checked) => return Ok(checked),
-                Err(error) => refused.push(error.to_string()),
-            }
-        }
-        // All say the same where the file or the manifest is wrong.
-        refused.dedup();
-        Err(refused.join("; and "))
-    }
 }
 
 /// Commits a command on this agent's seat, stamped now.
@@ -370,22 +310,5 @@ fn is_blocked(node: &Node, device: Option<&str>) -> bool {
     match device {
         None => node.block.is_some(),
         Some(device) => node.devices.get(device).is_some_and(|health| health.block.is_some()),
-    }
-}
-
-/// What can be known to be wrong before any byte of the files is read.
-fn check_put(put: &ModelPut) -> Result<(), ApiError> {
-    if !is_name(&put.name) {
-        return Err(ApiError::Refused(Refusal::BadName(put.name.chars().take(80).collect())));
-    }
-    let manifest =
-        Manifest::parse(&put.manifest).map_err(|error| ApiError::Invalid(format!("the manifest: {error}")))?;
-    let labels: Option<Blob> = put.labels;
-    match (manifest.labels_file(), labels) {
-        (Some(file), None) => {
-            Err(ApiError::Invalid(format!("the manifest names the labels {file}, which did not come")))
-        }
-        (None, Some(_)) => Err(ApiError::Invalid("labels came that the manifest does not name".into())),
-        _ => Ok(()),
     }
 }

@@ -38,6 +38,7 @@ fn node(state: &State, id: NodeId, node: &Node, role: &Role) -> NodeStatus {
         offers: capability.offers.clone(),
         used: state.used_on(id),
         devices: capability.devices.iter().map(|device| self::device(state, node, device)).collect(),
+        targets: capability.targets.clone(),
         labels: capability.labels.clone(),
         workers: state.workers_on(id).count(),
     }

@@ -52,7 +52,8 @@ pub(super) async fn prepare(api: Api, worker: WorkerId) -> Result<Order, String>
     Ok(Order { load, cpu_millicores, environment, task_time })
 }
 
-async fn fetch(api: &Api, blob: Blob) -> Result<(), BlobError> {
+/// Brings a file here, from whoever has it.
+pub(crate) async fn fetch(api: &Api, blob: Blob) -> Result<(), BlobError> {
     for _ in 1..TRIES_MAX {
         match api.blobs.fetch(blob, &api.pool, holders(api)).await {
             Ok(()) => return Ok(()),

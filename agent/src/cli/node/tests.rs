@@ -24,6 +24,7 @@ pub(crate) fn shown(name: &str, id: u64) -> NodeStatus {
         offers: Resources { cpu_millicores: 2000, memory_bytes: 1 << 30, ..Resources::default() },
         used: Resources::default(),
         devices: vec![device("cpu", DeviceKind::Cpu)],
+        targets: vec!["tract".into()],
         labels: BTreeMap::new(),
         workers: 0,
     }
