@@ -161,3 +161,25 @@ impl AnswerKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_cut_into_the_tensors_that_it_says() {
+        let kinds = [(ElementType::U8, vec![2]), (ElementType::F32, vec![1]), (ElementType::U8, vec![0])];
+        let cut = |payload: &[u8]| {
+            let views = views(&kinds, payload).unwrap();
+            views.iter().map(|view| (view.bytes.to_vec(), view.check().is_ok())).collect::<Vec<_>>()
+        };
+        let right = vec![(vec![1, 2], true), (vec![3, 4, 5, 6], true), (vec![], true)];
+        assert_eq!(cut(&[1, 2, 3, 4, 5, 6]), right);
+        // What is missing or too much is found by the check that follows.
+        assert_eq!(cut(&[1, 2, 3]).iter().map(|(_, fits)| *fits).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(cut(&[]).iter().map(|(_, fits)| *fits).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(cut(&[0; 9]).iter().map(|(_, fits)| *fits).collect::<Vec<_>>(), [true, true, false]);
+        assert!(views(&[(ElementType::F64, vec![usize::MAX, 2])], &[]).is_err(), "an absurd size");
+        assert!(views(&[], &[1]).unwrap().is_empty());
+    }
+}
