@@ -30,7 +30,7 @@ pub(crate) fn installed(house: &House) -> Result<Option<PathBuf>> {
     let part = PathBuf::from(part);
     let _ = fs::remove_dir_all(&part);
     let mut install = house.program("python3", &["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
-    install.arg(&part).args(PACKAGES);
+    install.arg(&part).args(PACKAGES).env("PIP_ROOT_USER_ACTION", "ignore");
     house::run(install)?;
     fs::rename(&part, &folder).with_context(|| format!("cannot rename {}", part.display()))?;
     Ok(Some(folder))

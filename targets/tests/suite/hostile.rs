@@ -98,7 +98,7 @@ fn garbage_instead_of_models() {
 
 /// tract, and each of the others now and then: they take ten times as long to refuse a model.
 fn in_turn(targets: &[TargetKind], round: u64) -> impl Iterator<Item = TargetKind> {
-    targets.iter().copied().filter(move |target| *target == TargetKind::Tract || round % 5 == 0)
+    targets.iter().copied().filter(move |target| *target == TargetKind::Tract || round.is_multiple_of(5))
 }
 
 /// A damaged model may still be a model. One that takes a tensor of modest size is run.
