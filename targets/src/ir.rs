@@ -7,8 +7,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 /// What no ONNX file begins with: 0xFF is no field of its first message.
 const MAGIC: [u8; 8] = *b"\xFFskeinIR";
+#[cfg(any(target_pointer_width = "64", test))]
 const HEAD_BYTES: usize = MAGIC.len() + 8;
 /// The longest XML that is read, in bytes: the largest networks have some ten thousand layers of a kilobyte each.
+#[cfg(any(target_pointer_width = "64", test))]
 const XML_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// One file out of a graph and its weights.

@@ -24,6 +24,7 @@ pub(crate) struct OnnxModel {
     /// The lengths of axes that the model leaves open and calls by a name.
     pub(crate) named: Vec<(String, usize)>,
     /// Whether a length of `inputs` is not in the file.
+    #[cfg_attr(target_pointer_width = "32", expect(dead_code, reason = "OpenVINO asks, which is not there"))]
     pub(crate) is_fixed_by_us: bool,
 }
 

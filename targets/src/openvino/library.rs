@@ -1,6 +1,7 @@
 //! The shared library of OpenVINO, once a process, and whether it has a plugin for a device.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +15,8 @@ use crate::target::TargetKind;
 const OLDEST: (u32, u32) = (2025, 1);
 /// What the library has and no other.
 const SYMBOL: &[u8] = b"ov_core_create\0";
+/// As much of a file as is searched for it, in bytes: the library has a megabyte.
+const LIBRARY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What this process has loaded: it cannot load another.
 static LOADED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -50,19 +53,21 @@ fn load(path: &Path) -> Result<(), RuntimeError> {
     let named = path.display();
     let install = "install OpenVINO 2025.1 or newer for this processor";
     // A library that is another one would be taken, and every call to it would panic.
-    let bytes = fs::read(path).map_err(|why| error(format!("{named} cannot be read: {why}")))?;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LIBRARY_BYTES_MAX).read_to_end(&mut bytes));
+    read.map_err(|why| error(format!("{named} cannot be read: {why}")))?;
     if !bytes.windows(SYMBOL.len()).any(|window| window == SYMBOL) {
         return Err(error(format!("{named} is not OpenVINO's library for C: {install}")));
     }
     drop(bytes);
     openvino_sys::library::load_from(path.to_owned()).map_err(|why| error(format!("{why}; {install}")))?;
-    *loaded = Some(path.to_owned());
     let version = openvino::version();
     let mut parts = version.parts().map_while(|part| part.parse::<u32>().ok());
     let found = parts.next().zip(parts.next());
     if found.is_none_or(|found| found < OLDEST) {
         return Err(error(format!("{named} is OpenVINO {}: {install}", version.build_number)));
     }
+    *loaded = Some(path.to_owned());
     Ok(())
 }
 
