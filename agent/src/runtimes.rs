@@ -70,9 +70,9 @@ impl Runtimes {
         self.0.programs.values().flat_map(|program| &program.drives).map(|driven| driven.kind()).collect()
     }
 
-    /// The targets that run here and compute, the one that every node has first.
-    pub fn computing(&self) -> impl Iterator<Item = TargetKind> {
-        self.kinds().filter(|target| target.computes())
+    /// The targets that run here and compute, by name, the one that every node has first.
+    pub fn computing(&self) -> impl Iterator<Item = String> {
+        self.targets().into_iter().filter(|target| target != TargetKind::Simulated.name())
     }
 
     /// What a model is run with by this target, on this device of the node and with so much of the node.
@@ -176,7 +176,7 @@ mod tests {
         let libraries = Libraries { onnxruntime: nowhere.clone(), openvino: nowhere };
         let runtimes = Runtimes::find(libraries, BTreeMap::new(), state.path()).await;
         assert_eq!(runtimes.targets(), ["tract", "simulated"]);
-        assert_eq!(runtimes.computing().collect::<Vec<_>>(), [TargetKind::Tract]);
+        assert_eq!(runtimes.computing().collect::<Vec<_>>(), ["tract"]);
     }
 
     #[tokio::test]

@@ -54,7 +54,7 @@ impl Api {
     async fn check_model(&self, spec: &ModelSpec) -> Result<Checked, String> {
         let mut refused = Vec::new();
         for target in self.runtimes.computing() {
-            match self.try_by(target.name(), spec, spec.name.clone()).await {
+            match self.try_by(&target, spec, spec.name.clone()).await {
                 Ok(checked) => return Ok(checked),
                 Err(error) => refused.push(error),
             }
@@ -92,9 +92,9 @@ impl Api {
             model,
         };
         for target in self.runtimes.computing() {
-            let tried = self.try_by(target.name(), &spec, shown.model.to_string()).await;
+            let tried = self.try_by(&target, &spec, shown.model.to_string()).await;
             let error = tried.as_ref().err().cloned();
-            shown.runs.push(ModelRun { target: target.name().into(), error });
+            shown.runs.push(ModelRun { target, error });
             if let Ok(checked) = tried
                 && shown.inputs.is_empty()
             {
