@@ -161,11 +161,11 @@ impl World {
         };
         if term == self.term {
             lead.is_proposing &= !own;
-            self.append(entry);
+            self.append(entry, own);
         } else if self.chance.percent(40) {
             // Enough voters had it, so the new leader committed what the old one left.
             self.chance.count("entry_committed_by_successor");
-            self.append(entry);
+            self.append(entry, own);
         } else {
             let kind = if matches!(entry.command, Command::Plan(_)) {
                 "plan_lost_uncommitted"

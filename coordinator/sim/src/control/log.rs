@@ -9,8 +9,8 @@ use super::check::{events, kinds, rules, state};
 use super::{Evictions, Happening, Logged, World};
 
 impl World {
-    /// Applies an entry where all replicas will apply it, and checks what came of it.
-    pub(super) fn append(&mut self, entry: Entry) {
+    /// Applies an entry where all replicas will apply it, and checks what came of it. A leader's own entries are what it decided.
+    pub(super) fn append(&mut self, entry: Entry, own: bool) {
         let is_concern = rules::concern(&entry.command);
         let before = (self.chance.percent(30) || is_concern).then(|| self.state.clone());
         let evicted = self.state.sessions.iter().map(|(id, session)| (*id, session.evicted)).collect();
@@ -38,7 +38,7 @@ impl World {
             }
         }
         self.newest_worker = self.newest_worker.max(self.state.workers.keys().next_back().copied().unwrap_or_default());
-        self.count_evictions(&entry, &outcome);
+        self.count_evictions(&entry, own, &outcome);
         let came_up: Vec<NodeId> = up(&self.state).filter(|node| !was_up.contains(node)).collect();
         for node in came_up {
             self.came_up(node);
@@ -97,13 +97,14 @@ impl World {
     }
 
     /// Between two things that come from outside, each worker may have to leave, and each that comes in its place.
-    fn count_evictions(&mut self, entry: &Entry, outcome: &Result<Vec<Event>, skein_core::Refusal>) {
+    fn count_evictions(&mut self, entry: &Entry, own: bool, outcome: &Result<Vec<Event>, skein_core::Refusal>) {
         let answers = |report: &WorkerReport| matches!(report, WorkerReport::Status(_) | WorkerReport::Left);
         match &entry.command {
             Command::WorkerReport { report, .. } if answers(report) => {}
             // The planner does not see them.
             Command::Tasks(_) => {}
-            Command::Plan(_) => {
+            // One that no planner made comes from outside.
+            Command::Plan(_) if own => {
                 let told = |event: &&Event| matches!(event, Event::WorkerLeaving { why, .. } if *why != Why::Drained);
                 self.evictions.told += outcome.iter().flatten().filter(told).count();
                 self.evictions.workers = self.evictions.workers.max(self.state.workers.len());

@@ -13,13 +13,15 @@ pub(crate) struct Settled {
     pub(crate) rounds: u64,
     /// Workers that had to leave.
     pub(crate) evictions: usize,
+    /// Those of them that came only since.
+    of_new_ones: usize,
     pub(crate) violations: Vec<String>,
 }
 
 /// Plans until nothing is left to do, so many changes at a time, with the clock standing still.
 pub(crate) fn settle(state: &mut State, now: Millis, changes_max: usize) -> Settled {
     let mut settled = Settled::default();
-    let workers = state.workers.len();
+    let (workers, last) = (state.workers.len(), state.last_worker);
     let wanted: usize = state.sessions.values().map(|session| target(session) as usize).sum();
     // Each worker may have to go and each that is wanted to come, one at a time; and each may have to be resized.
     let rounds_max = 4 * (workers + wanted) as u64 + 20;
@@ -37,14 +39,28 @@ pub(crate) fn settle(state: &mut State, now: Millis, changes_max: usize) -> Sett
             settled.violations.push(format!("no rest after {rounds_max} rounds; it goes on with {plan:?}"));
             return settled;
         }
-        settled.evictions += plan.changes.iter().filter(|change| matches!(change, Change::Leave { .. })).count();
+        for change in &plan.changes {
+            if let Change::Leave { worker, .. } = change {
+                settled.evictions += 1;
+                settled.of_new_ones += usize::from(*worker > last);
+            }
+        }
         let events = apply(state, &Entry { at: now, command: Command::Plan(plan) });
         for event in events.iter().flatten().filter(|event| matches!(event, Event::ChangeRefused { .. })) {
             settled.violations.push(format!("a fresh plan is refused: {event:?}"));
         }
     }
-    if settled.evictions > workers {
-        settled.violations.push(format!("{} evictions among {workers} workers", settled.evictions));
+    // Nobody has to go twice. And what is given out while somebody could not have his fixed worker may be what he then asks for,
+    // as only what is beyond the fixed workers of others is theirs to lose: once for each worker that there is in the end.
+    let (of_old_ones, of_new_ones) = (settled.evictions - settled.of_new_ones, settled.of_new_ones);
+    if of_old_ones > workers {
+        settled.violations.push(format!("{of_old_ones} evictions among {workers} workers"));
+    }
+    if of_new_ones > state.workers.len() {
+        let came = state.workers.len();
+        settled
+            .violations
+            .push(format!("{of_new_ones} evictions of such as had just come, for {came} workers in the end"));
     }
     settled.violations.extend(rest::violations(&Mesh::of(state, now)));
     settled
