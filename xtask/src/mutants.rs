@@ -78,13 +78,13 @@ const MUTANTS: [Mutant; 20] = [
     mutant(
         "who leaves for nothing is called back",
         "plan/loaded.rs",
-        "Duty::Leaving { why, .. } => cycle.leaves_for_nothing(why) && ",
+        "Duty::Leaving { why, .. } => cycle.leaves_for_nothing(slot, why) && ",
         "Duty::Leaving { .. } => false && ",
     ),
     mutant(
         "what others do not leave for a session is not kept for it",
         "plan/fixed.rs",
-        "made_room_for(cycle, request, number).min(wanted)",
+        "cycle.made_room_for(request.id, &request.session.reserved, number).min(wanted)",
         "wanted",
     ),
     mutant(

@@ -82,6 +82,15 @@ impl Resources {
         count(counted.into_iter())
     }
 
+    /// For how many times a need this makes room, rounded up: in the dimension in which it does for fewest, of those in which
+    /// it does for any.
+    pub(crate) fn makes_room_for(&self, need: &Self) -> u64 {
+        let counted = self.counted().into_iter().zip(need.counted());
+        let named = self.named.iter().map(|(name, amount)| (*amount, need.of_name(name)));
+        let needed = counted.chain(named).filter(|(amount, need)| *amount > 0 && *need > 0);
+        needed.map(|(amount, need)| amount.div_ceil(need)).min().unwrap_or(0)
+    }
+
     /// Whether this is nothing of anything.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()

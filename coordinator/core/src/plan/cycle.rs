@@ -119,6 +119,17 @@ impl<'cycle> Cycle<'cycle> {
         self.serving(id).saturating_sub(session.spec.fixed)
     }
 
+    /// How many of those it will have where others leave.
+    pub(super) fn claimed(&self, id: SessionId) -> u32 {
+        self.claimed.get(&id).copied().unwrap_or(0)
+    }
+
+    /// Whether what it keeps to itself without a worker there was lent to it: it has its fixed workers. `apply` will count those
+    /// alone that are there by then.
+    pub(super) fn is_lent(&self, id: SessionId, session: &Session) -> bool {
+        self.serving(id).saturating_sub(self.claimed(id)) >= session.spec.fixed
+    }
+
     fn gain(&mut self, id: SessionId, count: i64) {
         *self.gained.entry(id).or_default() += count;
     }
@@ -182,18 +193,28 @@ impl<'cycle> Cycle<'cycle> {
         self.leavers.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether one of those that leave for a session may stay, by the rule that `apply` asks of the mesh it meets; and, which is
-    /// the planner's alone, whether the session has a place then for each worker that it lacks. It is asked of the mesh as the
-    /// changes before this one leave it, in the order of which they are made: who is called back as a worker starts elsewhere
-    /// comes after that start, and goes on leaving where that is refused.
-    pub(super) fn leaves_for_nothing(&self, why: Why) -> bool {
+    /// Whether one of those that leave for a session, on this node, may stay, by the rule that `apply` asks of the mesh it meets;
+    /// and, which is the planner's alone, whether the session has a place then for each worker that it lacks, where others leave
+    /// for it still: of any other place nobody knows in the next cycle. It is asked of the mesh as the changes before this one
+    /// leave it, in the order of which they are made: who is called back as a worker starts elsewhere comes after that start, and
+    /// goes on leaving where that is refused.
+    pub(super) fn leaves_for_nothing(&self, slot: usize, why: Why) -> bool {
         let (Why::Preempted { by } | Why::Reclaimed { by }) = why else { return false };
         let Some(session) = self.state.sessions.get(&by) else { return true };
-        let claimed = self.claimed.get(&by).copied().unwrap_or(0);
-        let lacks = feasible::lacked_by(session, why, self.serving(by).saturating_sub(claimed));
-        let count = |spots: Option<&Vec<Spot>>| spots.map_or(0, Vec::len);
-        let places = claimed as usize + count(self.kept.get(&by));
-        feasible::is_one_too_many(lacks, count(self.leaving_for.get(&by))) && places >= lacks
+        let lacks = feasible::lacked_by(session, why, self.serving(by).saturating_sub(self.claimed(by)));
+        let left = self.leaving_for.get(&by).map_or(&[][..], Vec::as_slice);
+        feasible::is_one_too_many(lacks, left.len()) && (lacks == 0 || self.places_left(by, left, slot) >= lacks)
+    }
+
+    /// How many places a session counts on where others leave for it, on any node but one, or on that, too, where others do.
+    fn places_left(&self, id: SessionId, left: &[Spot], but: usize) -> usize {
+        let slots: BTreeSet<usize> = left.iter().map(|(slot, _)| *slot).collect();
+        let is_left = |slot: &usize| *slot != but || left.iter().filter(|(left, _)| *left == but).count() > 1;
+        let claims = |slot: usize| {
+            let occupants = self.places.slot(slot).occupants.iter();
+            occupants.filter(|one| one.part == Part::Claim && one.session == id).count()
+        };
+        slots.into_iter().filter(is_left).map(claims).sum()
     }
 
     /// A worker is given more or less, in the place of what is only kept warm where need be.
@@ -212,12 +233,12 @@ impl<'cycle> Cycle<'cycle> {
         self.changes.push(Change::Leave { worker, why });
     }
 
-    /// Nodes that others leave: first those where they leave for this session, then some of the rest, of which whoever they
-    /// leave for may not need all.
+    /// Nodes that others leave: first those where they leave for this session, then those where they leave for nobody, then some
+    /// of the rest, of which whoever they leave for may not need all.
     pub(super) fn left_nodes(&self, id: SessionId) -> impl Iterator<Item = usize> {
         let own = self.leaving_for.get(&id).into_iter().flatten();
         let rest = self.leaving_for.iter().filter(move |(by, _)| **by != id).flat_map(|(_, spots)| spots);
-        let all = own.chain(rest).chain(&self.leaving).take(LEFT_PLACES_MAX).map(|(slot, _)| *slot);
+        let all = own.chain(&self.leaving).chain(rest).take(LEFT_PLACES_MAX).map(|(slot, _)| *slot);
         // Several leave one node: it is looked at once for each row of them.
         all.scan(None, |last, slot| Some((last.replace(slot) != Some(slot)).then_some(slot))).flatten()
     }
@@ -227,9 +248,28 @@ impl<'cycle> Cycle<'cycle> {
         self.leaving_for.get(&id).into_iter().flatten().take(LEFT_PLACES_MAX).map(|(slot, _)| *slot).collect()
     }
 
-    /// Whether somebody leaves this very device for a session.
-    pub(super) fn is_left_for(&self, id: SessionId, spot: Spot) -> bool {
-        self.leaving_for.get(&id).is_some_and(|left| left.contains(&spot))
+    /// Whether somebody leaves this very device for a session, or the node for one that keeps nodes to itself.
+    pub(super) fn is_left_for(&self, request: &Request, spot: Spot) -> bool {
+        let keeps_node = request.session.hold.keeps_node();
+        let mut left = self.leaving_for.get(&request.id).into_iter().flatten();
+        left.any(|left| *left == spot || (keeps_node && left.0 == spot.0))
+    }
+
+    /// Whether a session that keeps devices to itself, or nodes, has a worker at a place already, or will.
+    pub(super) fn is_closed_for(&self, request: &Request, (number, at): Spot) -> bool {
+        let keeps_node = request.session.hold.keeps_node();
+        let own = self.places.slot(number).occupants.iter().filter(|one| one.session == request.id);
+        own.filter(|one| one.part.is_taken_later()).any(|one| keeps_node || one.device == at)
+    }
+
+    /// For how many workers of a session that need so much those that leave a node for it make room at most: one for each, and
+    /// no more than they take there; what does not come out even may be what one of them waits for beside what others left
+    /// before.
+    pub(super) fn made_room_for(&self, id: SessionId, need: &Resources, number: usize) -> u32 {
+        let occupants = self.places.slot(number).occupants.iter();
+        let leave = occupants.filter(|occupant| occupant.part == Part::Leaving(Some(id)));
+        let (count, sum) = leave.fold((0, Resources::default()), |(count, sum), one| (count + 1, sum.plus(&one.need)));
+        u32::try_from(sum.makes_room_for(need)).unwrap_or(u32::MAX).min(count)
     }
 
     /// Whether there is anything of its own that a session may get: places that others leave for it, workers that it gave
@@ -252,16 +292,18 @@ impl<'cycle> Cycle<'cycle> {
         self.kept.entry(request.id).or_default().push(spot);
     }
 
-    /// It has its turn.
-    pub(super) fn release(&mut self, id: SessionId) {
-        for (number, device) in self.kept.remove(&id).unwrap_or_default() {
-            self.places.unclaim(number, id, device);
+    /// It has its turn: how many places were kept for it.
+    pub(super) fn release(&mut self, id: SessionId) -> usize {
+        let kept = self.kept.remove(&id).unwrap_or_default();
+        for (number, device) in &kept {
+            self.places.unclaim(*number, id, *device);
         }
+        kept.len()
     }
 
     /// How many workers it could give away: those that serve now beyond its fixed ones.
     pub(super) fn lent(&self, id: SessionId, session: &Session) -> u32 {
-        self.spare(id, session).saturating_sub(self.claimed.get(&id).copied().unwrap_or(0))
+        self.spare(id, session).saturating_sub(self.claimed(id))
     }
 
     /// A session takes a place as soon as those that leave it are gone.

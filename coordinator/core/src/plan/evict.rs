@@ -14,9 +14,11 @@ use crate::ids::{SessionId, WorkerId};
 use crate::plan::cycle::{Cycle, Served, Spot};
 use crate::plan::places::Part;
 use crate::plan::request::Request;
-use crate::resources::Resources;
 use crate::time::Millis;
 use crate::worker::Why;
+use others::Room;
+
+mod others;
 
 /// Workers that are tried alone, of those that stand where the session could. A mesh in which so many in a row will not do
 /// has no quick answer.
@@ -244,23 +246,11 @@ fn fits_without(cycle: &Cycle, request: &Request, (number, at): Spot, victims: &
         return false;
     }
     let goes = |worker: Option<WorkerId>| victims.iter().any(|victim| Some(victim.worker.0) == worker);
-    let (mut node_room, mut device_room) = (slot.later.clone(), device.later.clone());
-    // What leaves for somebody else is not ours to count on.
-    let others = |part: Part| matches!(part, Part::Leaving(Some(by)) if by != request.id);
-    for occupant in slot.occupants.iter().filter(|occupant| others(occupant.part)) {
-        node_room.subtract(&occupant.need);
-        if occupant.device == at {
-            device_room.subtract(&occupant.need);
-        }
-    }
-    for occupant in slot.occupants.iter().filter(|occupant| goes(occupant.worker)) {
-        node_room.add(&occupant.need);
-        if occupant.device == at {
-            device_room.add(&occupant.need);
-        }
-    }
-    let need: &Resources = &request.session.reserved;
-    if !(need.fits_node(&node_room) && need.fits_device(&device_room)) {
+    let mut room = Room { node: slot.later.clone(), device: device.later.clone() };
+    let freed = Room::of(slot, at, |occupant| goes(occupant.worker));
+    room.add(&freed);
+    let lost = |id: SessionId| victims.iter().filter(|victim| victim.session == id).count();
+    if !others::leave_theirs(cycle, request, (number, at), lost, &mut room) || !room.holds(&request.session.reserved) {
         return false;
     }
     let stays = slot.occupants.iter().filter(|occupant| match occupant.part {

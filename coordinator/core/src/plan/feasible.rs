@@ -125,7 +125,10 @@ pub fn check<'state>(state: &'state State, now: Millis, placement: &Placement) -
     let others = state.workers_on(placement.node).filter_map(|(_, worker)| beside(state, worker, &device.name));
     let is_fixed = state.index().serving(id) < session.spec.fixed;
     let keepers = state.keepers_on(placement.node);
-    let keepers = keepers.filter(|(keeper, kept_by, _)| is_closed((id, session), is_fixed, *keeper, kept_by));
+    let keepers = keepers.filter(|(keeper, kept_by, _)| {
+        let is_lent = state.index().serving(*keeper) >= kept_by.spec.fixed;
+        is_closed((id, session), is_fixed, (*keeper, kept_by), is_lent)
+    });
     let keepers = keepers.map(|(keeper, kept_by, kept)| (keeper, &kept_by.hold, *kept == device.name));
     company(id, &session.hold, others.chain(keepers))?;
     has_room(&session.reserved, &state.room(node, device))?;
@@ -218,15 +221,16 @@ fn beside<'state>(state: &'state State, worker: &Worker, device: &str) -> Option
     Some((worker.session, &session.hold, worker.device == device))
 }
 
-/// Whether a place that a session keeps without a worker there is closed to another one: to all but those that could have
-/// made the worker leave, and for more than fixed workers nobody could.
+/// Whether a place that a session keeps without a worker there is closed to another one: to all but those that could have made the
+/// worker leave. For more than fixed workers nobody could; for those anybody could, where the session has its own fixed ones and
+/// keeps what was only lent.
 pub(crate) fn is_closed(
     (id, session): (SessionId, &Session),
     is_fixed: bool,
-    keeper: SessionId,
-    kept_by: &Session,
+    (keeper, kept_by): (SessionId, &Session),
+    is_lent: bool,
 ) -> bool {
-    id != keeper && !(is_fixed && session.policy.policy().may_evict(session, kept_by))
+    id != keeper && !(is_fixed && (is_lent || session.policy.policy().may_evict(session, kept_by)))
 }
 
 /// Whether one more worker of a session may stand beside those that are there, as far as anybody keeps a place to himself.

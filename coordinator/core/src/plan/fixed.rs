@@ -11,7 +11,6 @@ use crate::plan::needs::{self, Needs};
 use crate::plan::places::Part;
 use crate::plan::request::Request;
 use crate::policy;
-use crate::resources::{Resources, WHOLE};
 use crate::session::{Hold, Session};
 use crate::worker::Why;
 
@@ -23,24 +22,42 @@ const NODES_PER_PROMISE: usize = 8;
 /// The turns of fixed workers come after those of all that is lent, whatever its priority.
 const AFTER_LENT: usize = 1 << u8::BITS;
 
+/// How often those that lack a fixed worker have a turn in one cycle: each costs as much as the first, and what is found beyond
+/// that follows in the next cycle.
+const TURNS_MAX: usize = 4;
+
 /// Gives each session its fixed workers; it breaks off at the turn of one that is named.
 pub(super) fn fill(cycle: &mut Cycle, up_to: Option<SessionId>) -> ControlFlow<()> {
-    let mut lent = lent(cycle);
     keep_left(cycle);
+    for more in (0..TURNS_MAX).rev() {
+        if let Some(end) = take_turns(cycle, up_to, more > 0) {
+            return end;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// Each session has its turn; none where some should have another, if they may, as one after them had no use for what was kept
+/// for it, or has its fixed workers now and keeps places to itself for more, which are open to those.
+fn take_turns(cycle: &mut Cycle, up_to: Option<SessionId>, may_repeat: bool) -> Option<ControlFlow<()>> {
+    let mut lent = lent(cycle);
     let mut out_of_reach = Needs::default();
+    let mut is_refused = false;
     for (id, session) in lacking(cycle) {
         if up_to == Some(id) {
             cycle.release(id);
-            return ControlFlow::Break(());
+            return Some(ControlFlow::Break(()));
         }
-        if out_of_reach.cover(session) && !cycle.may_get_back(id) && !may_be_promised(cycle, session) {
+        if out_of_reach.cover(session) && !cycle.may_get_back(id) && !may_be_promised(cycle, id, session) {
+            is_refused = true;
             continue;
         }
-        cycle.release(id);
+        let (kept, claimed) = (cycle.release(id), cycle.claimed(id));
+        let was_refused = is_refused;
         let mut request = Request::new(cycle, id, session, true);
         while cycle.serving(id) < session.spec.fixed {
             if cycle.is_cut() {
-                return ControlFlow::Continue(());
+                return Some(ControlFlow::Continue(()));
             }
             if take_one(cycle, &mut request) {
                 continue;
@@ -53,10 +70,16 @@ pub(super) fn fill(cycle: &mut Cycle, up_to: Option<SessionId>) -> ControlFlow<(
             if needs::is_like_others(session, cycle.now) {
                 out_of_reach.insert(session);
             }
+            is_refused = true;
             break;
         }
+        let leaves_some = ((cycle.claimed(id) - claimed) as usize) < kept;
+        let opens_some = !session.kept.is_empty() && cycle.is_lent(id, session);
+        if may_repeat && was_refused && (leaves_some || opens_some) {
+            return None;
+        }
     }
-    ControlFlow::Continue(())
+    Some(ControlFlow::Continue(()))
 }
 
 /// Room that others leave for a session is kept for it until it has its turn, as much as it lacks.
@@ -70,40 +93,31 @@ fn keep_left(cycle: &mut Cycle) {
     }
 }
 
-/// Keeps room for so many workers of a session where others leave for it. On each node as many places as what leaves it makes room for: what else is free there
-/// is for those whose turn comes first.
+/// Keeps room for so many workers of a session where others leave for it. On each node as many places as what leaves it makes
+/// room for: what else is free there is for those whose turn comes first. One that keeps devices to itself would close a device
+/// that nobody leaves for it to those, unless it is there already.
 pub(super) fn keep(cycle: &mut Cycle, request: &Request, count: u32) {
     let mut wanted = count;
+    let keeps_device = request.session.hold.keeps_device();
     for number in cycle.left_for(request.id) {
-        for _ in 0..made_room_for(cycle, request, number).min(wanted) {
-            let Some(spot) = first_left(cycle, request, number) else { break };
-            // One that keeps devices to itself would close a device that nobody leaves for it to those who come before it.
-            if request.session.hold.keeps_device() && !cycle.is_left_for(request.id, spot) {
-                break;
-            }
+        for _ in 0..cycle.made_room_for(request.id, &request.session.reserved, number).min(wanted) {
+            let is_its_own = |spot: Spot| cycle.is_left_for(request, spot) || cycle.is_closed_for(request, spot);
+            let left = first_left(cycle, request, number, |spot| !keeps_device || is_its_own(spot));
+            let Some(spot) = left else { break };
             cycle.keep(spot, request);
             wanted -= 1;
         }
     }
 }
 
-/// For how many workers of the session those that leave a node for it make room at most: one for each, and no more than
-/// they take there; what does not come out even may be what one of them waits for beside what others left before.
-fn made_room_for(cycle: &Cycle, request: &Request, number: usize) -> u32 {
-    let occupants = cycle.places.slot(number).occupants.iter();
-    let leave = occupants.filter(|occupant| occupant.part == Part::Leaving(Some(request.id)));
-    let (count, sum) = leave.fold((0, Resources::default()), |(count, sum), one| (count + 1, sum.plus(&one.need)));
-    let covered = sum.dominant_share(&request.session.reserved).div_ceil(WHOLE);
-    u32::try_from(covered).unwrap_or(u32::MAX).min(count)
-}
-
-/// The first device of a node that is being left where the session fits once all that leave are gone.
-fn first_left(cycle: &Cycle, request: &Request, number: usize) -> Option<Spot> {
+/// The first device of a node that is being left, of those that are meant, where the session fits once all that leave are gone.
+fn first_left(cycle: &Cycle, request: &Request, number: usize, is_meant: impl Fn(Spot) -> bool) -> Option<Spot> {
     let slot = cycle.places.slot(number);
     if !request.session.reserved.fits_node(&slot.later) {
         return None;
     }
-    (0..slot.devices.len()).map(|at| (number, at)).find(|spot| will_fit(cycle, request, *spot))
+    let spots = (0..slot.devices.len()).map(|at| (number, at));
+    spots.filter(|spot| is_meant(*spot)).find(|spot| will_fit(cycle, request, *spot))
 }
 
 /// What is lent to anybody: the workers beyond the fixed ones.
@@ -145,7 +159,7 @@ pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
         return !cycle.is_cut();
     }
     let mut left = cycle.left_nodes(request.id);
-    let Some(spot) = left.find_map(|number| first_left(cycle, request, number)) else { return false };
+    let Some(spot) = left.find_map(|number| first_left(cycle, request, number, |_| true)) else { return false };
     drop(left);
     cycle.claim(spot, request);
     true
@@ -180,16 +194,16 @@ fn evict_for(cycle: &mut Cycle, request: &mut Request, lent: &[Donor]) -> bool {
 }
 
 /// Whether a node may be kept free for a session.
-fn may_be_promised(cycle: &Cycle, session: &Session) -> bool {
+fn may_be_promised(cycle: &Cycle, id: SessionId, session: &Session) -> bool {
     let starves = session.starves_from(cycle.now).is_some_and(|from| from <= cycle.now);
     let most = (cycle.places.slots().len() / NODES_PER_PROMISE).clamp(1, PROMISES_MAX);
-    starves && cycle.promises.len() < most
+    starves && cycle.promises.len() < most && !cycle.promises.values().any(|to| *to == id)
 }
 
 /// Keeps a node free for a session that has lacked a worker for long: without that, a large one could wait for ever while
 /// small ones take whatever becomes free.
 fn promise(cycle: &mut Cycle, request: &Request) {
-    if !may_be_promised(cycle, request.session) {
+    if !may_be_promised(cycle, request.id, request.session) {
         return;
     }
     let slot = if let Hold::Named { node, .. } = &request.session.hold {

@@ -50,8 +50,10 @@ fn may_serve_again(cycle: &Cycle, request: &Request, worker: WorkerId) -> Option
         _ => return None,
     };
     let is_free = match cycle.state.workers.get(&worker)?.duty {
-        // It has its room still, where nobody counts on that.
-        Duty::Leaving { why, .. } => cycle.leaves_for_nothing(why) && has_room(cycle, slot, occupant, Room::Later),
+        // It has its room still, where nobody counts on that; nor its own session, which will find kept what others leave for it.
+        Duty::Leaving { why, .. } => {
+            cycle.leaves_for_nothing(slot, why) && has_room_beside(cycle, request, slot, occupant)
+        }
         _ => has_room(cycle, slot, occupant, Room::Now) && has_room(cycle, slot, occupant, Room::Later),
     };
     let spot = (slot, occupant.device);
@@ -65,6 +67,19 @@ fn may_serve_again(cycle: &Cycle, request: &Request, worker: WorkerId) -> Option
 enum Room {
     Now,
     Later,
+}
+
+/// Whether a leaver has room when all others are gone, beside as many more as those who leave for its own session make room for.
+fn has_room_beside(cycle: &Cycle, request: &Request, slot: usize, occupant: &Occupant) -> bool {
+    let Request { id, session, .. } = request;
+    let occupants = cycle.places.slot(slot).occupants.iter();
+    let claims = occupants.filter(|one| one.part == Part::Claim && one.session == *id).count();
+    let wanted = session.target().saturating_sub(cycle.serving(*id) + 1);
+    let places =
+        (cycle.made_room_for(*id, &session.reserved, slot) as usize).saturating_sub(claims).min(wanted as usize);
+    let mut all = occupant.clone();
+    (0..places).for_each(|_| all.need.add(&session.reserved));
+    has_room(cycle, slot, &all, Room::Later)
 }
 
 fn has_room(cycle: &Cycle, slot: usize, occupant: &Occupant, room: Room) -> bool {

@@ -310,8 +310,9 @@ impl<'state> Request<'state> {
 
     /// Whether a place that a session keeps without a worker there is closed to this one.
     pub(super) fn is_closed_by(&self, cycle: &Cycle, keeper: SessionId) -> bool {
-        let kept_by = cycle.state.sessions.get(&keeper);
-        kept_by.is_some_and(|kept_by| feasible::is_closed((self.id, self.session), self.is_fixed, keeper, kept_by))
+        let Some(kept_by) = cycle.state.sessions.get(&keeper) else { return false };
+        let is_lent = cycle.is_lent(keeper, kept_by);
+        feasible::is_closed((self.id, self.session), self.is_fixed, (keeper, kept_by), is_lent)
     }
 
     /// Whether a worker of the session may stand on a device beside workers of these sessions on these devices.

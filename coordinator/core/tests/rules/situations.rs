@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use skein_core::capability::{Device, DeviceKind, Heat, NodeSpec, Profile};
 use skein_core::health::{Author, DeviceReport, Ending};
 use skein_core::model::ModelRef;
-use skein_core::plan::{Change, STARVES_AFTER};
+use skein_core::plan::{Change, Plan, STARVES_AFTER};
 use skein_core::policy::PolicyName;
 use skein_core::session::{Hold, SessionSpec};
 use skein_core::worker::{Duty, Why, WorkerReport};
@@ -14,6 +14,7 @@ use skein_core::{Command, Event, Millis, NodeId, Resources, SessionId, WorkerId}
 
 use crate::mesh::{A, B, C, Mesh, cores, device, node, session};
 
+mod left;
 mod order;
 mod room;
 

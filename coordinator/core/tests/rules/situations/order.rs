@@ -83,7 +83,6 @@ fn a_device_of_ones_own_is_given_back_when_there_is_another_in_its_place() {
     let (_, story) = failed_on_its_own_gpu(&[A, B]);
     assert_snapshot!(story, @"
     session 1 starts on gpu-0 of node 2
-    --
     session 2 starts on gpu-0 of node 1
     session 2 starts on gpu-0 of node 1
     ");
@@ -228,6 +227,29 @@ fn a_kept_device_is_closed_to_whoever_has_its_fixed_workers_and_wants_more() {
     let high = mesh.open(SessionSpec { share: 1, max: 2, ..high });
     wants(&mut mesh, high, 2);
     assert_snapshot!(story(&mut mesh), @"");
+}
+
+#[test]
+fn a_kept_device_that_was_only_lent_is_open_to_fixed_workers_of_anybody() {
+    let mut mesh = Mesh::founded();
+    mesh.apply(Command::NodeJoin(gpu_node(A, &[gpu("gpu-0", 8)])));
+    let own = SessionSpec { policy: Some(PolicyName::Exclusive), share: 1, max: 2, ..on_gpu(0, 300, 2) };
+    let lent = mesh.open(own);
+    wants(&mut mesh, lent, 1);
+    mesh.plan();
+    mesh.failed(WorkerId(1), "it burns");
+    let more = mesh.open(SessionSpec { share: 9, max: 2, ..on_gpu(0, 300, 2) });
+    wants(&mut mesh, more, 2);
+    let kept = story(&mut mesh);
+    mesh.wait(5_000);
+    mesh.open(on_gpu(2, 300, 2));
+    assert_snapshot!(kept + "==\n" + &story(&mut mesh), @"
+    ==
+    session 3 starts on gpu-0 of node 1
+    session 3 starts on gpu-0 of node 1
+    --
+    session 2 starts on gpu-0 of node 1
+    ");
 }
 
 #[test]

@@ -184,15 +184,17 @@ impl<'a> Mesh<'a> {
         taken.fits_node(&node.spec.capability.offers) && of_device.fits_device(&device.offers)
     }
 
-    /// Whether a session keeps a place, where it has no worker now, from this one: all but those that may evict it, and those
-    /// for their fixed workers alone.
+    /// Whether a session keeps a place, where it has no worker now, from this one: all but those that could have made the worker
+    /// there leave, for their fixed workers. Of a session that has all its fixed ones that was lent, and so anybody's for those.
     fn is_kept_from(&self, id: SessionId, session: &Session, (node, device): (NodeId, &Device)) -> bool {
-        let may_evict = session.policy == PolicyName::Preemptive && self.lacking(id, session) > 0;
+        let lacks = self.lacking(id, session) > 0;
         self.state.sessions.iter().filter(|(other, _)| **other != id).any(|(other, keeper)| {
-            let may_evict = may_evict && keeper.spec.priority < session.spec.priority;
+            let is_lower = keeper.spec.priority < session.spec.priority;
+            let may_evict = session.policy == PolicyName::Preemptive && is_lower;
+            let is_open = lacks && (may_evict || self.lacking(*other, keeper) == 0);
             let there = keeper.kept.iter().filter(|(kept, _)| *kept == node);
             let mut there = there.map(|(_, kept)| kept == &device.name);
-            !may_evict && there.any(|same| is_shared(id, &session.hold, *other, Some(&keeper.hold), same))
+            !is_open && there.any(|same| is_shared(id, &session.hold, *other, Some(&keeper.hold), same))
         })
     }
 

@@ -71,7 +71,13 @@ fn leaves_for_nothing(mesh: &Mesh, id: WorkerId, worker: &Worker, why: Why, foun
     let Some(device) = device.filter(|device| may_serve(session, node, worker.node, device, mesh.now)) else { return };
     let place = (worker.node, device);
     let may_be_kept = mesh.may_be_promised(worker.session, &BTreeSet::from([worker.node]));
-    if !may_be_kept && left::is_nobody_elses(mesh, worker.session, session, place) {
+    // In its room stands, too, what is kept for its own session where others leave for that: it would be so still with this one back.
+    let wants = target(session).saturating_sub(mesh.serving(worker.session) + 1);
+    let mut all = session.clone();
+    for _ in 0..left::made_room_for(mesh, worker.node, worker.session, session).min(wants) {
+        all.reserved.add(&session.reserved);
+    }
+    if !may_be_kept && left::is_nobody_elses(mesh, worker.session, &all, place) {
         found.push(format!("worker {id} leaves for session {by}, which lacks nothing, and its own lacks it"));
     }
 }
