@@ -22,7 +22,7 @@ const fn mutant(rule: &'static str, file: &'static str, from: &'static str, to: 
 }
 
 /// What is broken: text that stands in its file once.
-const MUTANTS: [Mutant; 20] = [
+const MUTANTS: [Mutant; 22] = [
     mutant(
         "a worker fits its node in every dimension",
         "resources.rs",
@@ -78,14 +78,26 @@ const MUTANTS: [Mutant; 20] = [
     mutant(
         "who leaves for nothing is called back",
         "plan/loaded.rs",
-        "Duty::Leaving { why, .. } => cycle.leaves_for_nothing(slot, why) && ",
-        "Duty::Leaving { .. } => false && ",
+        "cycle.leaves_for_nothing(slot, why) && ",
+        "false && cycle.leaves_for_nothing(slot, why) && ",
     ),
     mutant(
         "what others do not leave for a session is not kept for it",
         "plan/fixed.rs",
         "cycle.made_room_for(request.id, &request.session.reserved, number).min(wanted)",
         "wanted",
+    ),
+    mutant(
+        "nobody leaves where the room would be kept for another",
+        "plan/evict/others.rs",
+        "let kept = kept.unwrap_or_default();",
+        "let kept = Room::default();",
+    ),
+    mutant(
+        "what is kept of what was lent is open to fixed workers",
+        "plan/feasible.rs",
+        "(is_lent || session.policy",
+        "(false && is_lent || session.policy",
     ),
     mutant(
         "a device is as fast as it was measured itself",

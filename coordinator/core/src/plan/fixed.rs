@@ -158,11 +158,19 @@ pub(super) fn take_one(cycle: &mut Cycle, request: &mut Request) -> bool {
         loaded::take(cycle, request, loaded);
         return !cycle.is_cut();
     }
-    let mut left = cycle.left_nodes(request.id);
-    let Some(spot) = left.find_map(|number| first_left(cycle, request, number, |_| true)) else { return false };
-    drop(left);
+    let Some(spot) = best_left(cycle, request) else { return false };
     cycle.claim(spot, request);
     true
+}
+
+/// A place on a node that is being left: of those that others leave for the session, the one with the fewest of its fixed workers,
+/// so that nobody leaves any of them for nothing; else the first of the rest.
+fn best_left(cycle: &Cycle, request: &Request) -> Option<Spot> {
+    let on = |number: usize| first_left(cycle, request, number, |_| true);
+    let beside = |spot: &Spot| if request.is_fixed { request.own_on(spot.0) } else { 0 };
+    let own = cycle.left_for(request.id);
+    let own = cycle.left_nodes(request.id).filter(|number| own.contains(number)).filter_map(on).min_by_key(beside);
+    own.or_else(|| cycle.left_nodes(request.id).find_map(on))
 }
 
 /// Whether the session fits once all that leave are gone.

@@ -88,7 +88,9 @@ fn kept_for(
     let most = if request.is_fixed { session.spec.fixed } else { session.target() };
     let wants = (most as usize + lost).saturating_sub(cycle.serving(id) as usize);
     let places = (cycle.made_room_for(id, need, number) as usize).saturating_sub(claims).min(wants);
-    let on_device = if is_left_on(slot, at, id) { need.clone() } else { Resources::default() };
+    // They stand on the device that is left for them, if they can.
+    let is_there = is_left_on(slot, at, id) && need.fits_device(&slot.devices[at].offers);
+    let on_device = if is_there { need.clone() } else { Resources::default() };
     let mut kept = None;
     for _ in 0..places {
         let mut more: Room = kept.clone().unwrap_or_default();

@@ -104,3 +104,17 @@ fn what_was_kept_in_vain_goes_to_the_first_that_was_refused_it() {
     session 2 starts on cpu of node 1
     ");
 }
+
+/// Both could stand where the first one leaves; then the second would leave for nothing, and come back, and leave.
+#[test]
+fn what_others_leave_for_a_session_is_claimed_on_each_node() {
+    let mut mesh = Mesh::of(&[(A, 4), (B, 2)]);
+    let victims = mesh.open(SessionSpec { hold: Some(Hold::Device), ..slow(2) });
+    let workers = [stands(&mut mesh, victims, A, "cpu"), stands(&mut mesh, victims, B, "cpu")];
+    let high = mesh.open(SessionSpec { fixed: 2, ..preemptive(90, 1) });
+    leaves(&mut mesh, &workers, high);
+    assert_snapshot!(story(&mut mesh), @"
+    session 2 starts on cpu of node 1
+    session 2 starts on cpu of node 2
+    ");
+}
