@@ -22,8 +22,11 @@ pub(crate) struct Args {
     /// Goes on with the seeds after those for so many seconds
     #[arg(long, default_value_t = 0)]
     pub(crate) more_s: u64,
+    /// And with no more than so many
+    #[arg(long, default_value_t = u64::MAX)]
+    pub(crate) more_max: u64,
     /// Replays this one alone
-    #[arg(long, conflicts_with_all = ["seeds", "from", "more_s"])]
+    #[arg(long, conflicts_with_all = ["seeds", "from", "more_s", "more_max"])]
     pub(crate) seed: Option<u64>,
     /// One JSON object
     #[arg(long)]
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         EXPECTED.into_iter().filter(|kind| totals.counts.get(kind).is_none_or(|count| *count == 0)).collect();
     let must_meet_all = args.seed.is_none() && count >= SEEDS_FOR_ALL;
     if args.more_s > 0 {
-        totals.add_more(first.saturating_add(count), Duration::from_secs(args.more_s));
+        totals.add_more(first.saturating_add(count), Duration::from_secs(args.more_s), args.more_max);
     }
     totals.print(&never, args.json);
     ensure!(totals.violations == 0, "{} violations, listed above with their seeds", totals.violations);
@@ -74,9 +77,9 @@ impl Totals {
 
     /// The seeds from this one on. (Seeds that nobody has run before would find more; but what is then found is not the doing of
     /// whoever is told, so they are run by hand: `--from`.)
-    fn add_more(&mut self, first: u64, time: Duration) {
+    fn add_more(&mut self, first: u64, time: Duration, most: u64) {
         let (begin, before) = (Instant::now(), self.seeds);
-        while begin.elapsed() < time {
+        while begin.elapsed() < time && self.seeds - before < most {
             self.add(replay(first.wrapping_add(self.seeds - before)));
         }
         let count = self.seeds - before;

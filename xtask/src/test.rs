@@ -11,6 +11,12 @@ use crate::{demo, runtimes, simulate, tidy};
 
 type Step = fn(&House) -> Result<()>;
 
+/// How long the simulator goes on after its fixed seeds: a few hundred more, and little beside the tests.
+const MORE_SEEDS_S: u64 = 60;
+/// How many more it runs at most, which only a very quick machine reaches: so many were run when this was written. What is found
+/// beyond is not the doing of whoever is told.
+const MORE_SEEDS_MAX: u64 = 1_900;
+
 /// The quick ones first. The documentation's examples come before the tests, whose closing line CI reads as the last.
 const STEPS: [(&str, Step); 11] = [
     ("set-up", set_up),
@@ -22,7 +28,10 @@ const STEPS: [(&str, Step); 11] = [
     ("build", |house| build(house).map(drop)),
     ("examples", |house| house::run(house.cargo(&["test", "--doc", "--workspace", "--quiet"]))),
     ("tests", tests),
-    ("simulate", |_| simulate::run(&simulate::Args { seeds: 300, from: 0, more_s: 0, seed: None, json: false })),
+    ("simulate", |_| {
+        let (more_s, more_max) = (MORE_SEEDS_S, MORE_SEEDS_MAX);
+        simulate::run(&simulate::Args { seeds: 300, from: 0, more_s, more_max, seed: None, json: false })
+    }),
     ("demo", demo::check),
 ];
 
