@@ -1,5 +1,4 @@
 //! Targets that are programs of a node: what they answer, and what becomes of a worker whose program dies.
-#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use skein_hil_tests::{material, probe};
 /// The example of the book, as an operator would set it. None where its packages are not here.
 fn settings(directory: &Path) -> Option<PathBuf> {
     let Some(packages) = std::env::var_os("SKEIN_TEST_RUNTIMES").map(PathBuf::from) else {
-        println!("skipped: no runtimes are here; `cargo xtask test` and `cargo xtask hil programs` install them");
+        println!("skipped: no runtimes are here; `cargo xtask test` and `cargo xtask hil targets` install them");
         return None;
     };
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/onnxruntime_worker.py");

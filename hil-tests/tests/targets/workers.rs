@@ -3,39 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
-use skein_hil_tests::bed::{Bed, text};
+use serde_json::{Value, json};
+use skein_hil_tests::bed::Bed;
 use skein_hil_tests::{material, probe};
 
-/// A network on a device that is none; what is wrong with it follows.
-const SIMULATED: &str = "\
-[input.picture]
-width = 8
-height = 8
-layout = 'nchw'
-mean = [0, 0, 0]
-std = [255, 255, 255]
-resize = 'stretch'
-
-[output.classes]
-labels = 'parts.txt'
-top = 1
-
-[simulated]
-";
-
-/// Opens a session of one worker, whose simulated device behaves so.
-fn open(bed: &Bed, name: &str, behaviour: &str, arguments: &[&str]) -> String {
-    let model = bed.path(&format!("{name}.onnx"));
-    std::fs::copy(material::test_model("colour-nchw.onnx"), &model).expect("the model can be copied");
-    std::fs::write(bed.path(&format!("{name}.toml")), format!("{SIMULATED}{behaviour}\n")).expect("its manifest");
-    std::fs::write(bed.path("parts.txt"), "done\ntaken over\nnothing\n").expect("its labels can be written");
-    bed.cli(&["model", "add", text(&model), "--name", name]);
-    let create = ["session", "create", "--model", name, "--target", "simulated", "--fixed", "1", "-q"];
-    let session = bed.cli(&[&create[..], arguments].concat()).trim().to_owned();
-    probe::wait_for_workers(bed, &session, 1);
-    session
-}
+use crate::simulated::{ANSWER, open};
 
 /// Has so many pictures done. A row for each.
 fn run(bed: &Bed, session: &str, count: usize) -> Vec<Value> {
@@ -44,7 +16,7 @@ fn run(bed: &Bed, session: &str, count: usize) -> Vec<Value> {
     arguments.extend(files.iter().map(String::as_str));
     let rows = probe::rows(&bed.try_cli_at(0, &arguments).unwrap_or_else(|error| panic!("{error}\n{}", bed.logs())));
     assert_eq!(rows.len(), count);
-    assert!(rows.iter().all(|row| row["classes"][0]["label"] == "done"), "{rows:?}");
+    assert!(rows.iter().all(|row| row["classes"][0]["label"] == ANSWER), "{rows:?}");
     rows
 }
 
@@ -64,12 +36,19 @@ fn each_kind_of_failure_is_told_apart_and_every_task_has_its_answer() {
         reasons
     };
     // The first run of each process is that of its warm-up.
-    let failed = failing("fails", "latency_ms = 5\nfail_every = 4", &[]);
-    assert!(failed.len() == 1 && failed.iter().all(|why| why.contains("fails each 4 runs")), "{failed:?}");
-    let died = failing("crashes", "latency_ms = 5\ncrash_every = 4", &[]);
-    assert!(died.len() == 1 && died.iter().all(|why| why.contains("the worker died")), "{died:?}");
-    let hung = failing("hangs", "latency_ms = 5\nhang_every = 5", &["--task-time", "700ms"]);
-    assert!(hung.len() == 1 && hung.iter().all(|why| why.contains("it hung") && why.contains("700ms")), "{hung:?}");
+    for (failure, behaviour, arguments, words) in [
+        ("fails", "latency_ms = 5\nfail_every = 4", &[][..], "fails each 4 runs"),
+        ("crashes", "latency_ms = 5\ncrash_every = 4", &[], "the worker died"),
+        ("hangs", "latency_ms = 5\nhang_every = 5", &["--task-time", "700ms"], "it hung: it was at one task for 700ms"),
+    ] {
+        let why = failing(failure, behaviour, arguments);
+        let told = why.len() == 1 && why.iter().all(|why| why.contains(words));
+        let row = json!({
+            "metric": "told_apart", "value": f64::from(told), "unit": "", "goal": 1, "ok": told, "failure": failure, "said": why,
+        });
+        println!("{row}");
+        assert!(told, "{failure}: {why:?}");
+    }
     // One that only takes long, and shows that it goes on, does not hang.
     let long = failing("long", "latency_ms = 1500\nsteps = 30", &["--task-time", "700ms"]);
     assert_eq!(long, BTreeSet::new());
