@@ -1,7 +1,8 @@
 //! Manifests and labels: what is read, and what is refused with a word on where.
 
 use skein_targets::{
-    Filter, InputSpec, Layout, Manifest, ManifestError, OutputSpec, PictureSpec, Resize, parse_labels,
+    Filter, InputSpec, Layout, Manifest, ManifestError, OutputSpec, PictureSpec, Precision, Provider, Resize,
+    parse_labels,
 };
 
 use crate::world::{material, text};
@@ -39,6 +40,23 @@ fn what_a_manifest_leaves_out_is_filled_in() {
     assert_eq!((picture.resize, picture.filter), (Resize::CentreCrop(1.0), Filter::Bilinear));
     assert_eq!(manifest.output, OutputSpec::Classes { labels: "a.txt".into(), top: 5 });
     assert_eq!(picture.tensor_shape(), [1, 2, 4, 3]);
+}
+
+#[test]
+fn a_runtime_is_told_what_concerns_it_alone() {
+    let nothing = Manifest::parse("").expect("an empty manifest");
+    assert_eq!((nothing.openvino.precision, nothing.onnxruntime.provider), (Precision::F32, Provider::Cuda));
+    let said = Manifest::parse("[openvino]\nprecision = \"bf16\"\n[onnxruntime]\nprovider = \"tensorrt\"\n");
+    let said = said.expect("a right manifest");
+    assert_eq!((said.openvino.precision, said.onnxruntime.provider), (Precision::Bf16, Provider::Tensorrt));
+    for (toml, words) in [
+        ("[openvino]\nprecision = \"i8\"\n", ["i8", "bf16"]),
+        ("[onnxruntime]\nprovider = \"rocm\"\n", ["rocm", "tensorrt"]),
+        ("[openvino]\nthreads = 3\n", ["threads", "precision"]),
+    ] {
+        let refused = Manifest::parse(toml).expect_err(toml).to_string();
+        assert!(words.iter().all(|word| refused.contains(word)), "{refused}");
+    }
 }
 
 #[test]

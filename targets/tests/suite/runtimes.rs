@@ -1,9 +1,9 @@
-//! The shared libraries of runtimes: found, missing, and what is none. Each test is a process of its own under nextest, but
-//! not under `cargo test`, where one that has loaded a library keeps it: so nothing here loads a second one.
+//! The shared libraries of runtimes: found, missing, and what is none.
 
 use std::path::{Path, PathBuf};
 
-use skein_targets::{LoadError, Manifest, Model, ModelSource, Place, TargetKind, find_library};
+use skein_targets::{Answer, ElementType, Input, LoadError, Manifest, Model, ModelSource, Place, TargetKind};
+use skein_targets::{TensorView, find_library};
 
 use crate::world::{data, is_here, material, place};
 
@@ -18,6 +18,15 @@ fn refused(target: TargetKind, place: &Place) -> String {
     let error = load(target, place).expect_err("it must be refused");
     assert!(matches!(error, LoadError::Runtime(_)), "{error:?}");
     error.to_string()
+}
+
+/// A process keeps the library that it has loaded, so some tests need one of their own. Nextest gives each test one.
+fn is_alone() -> bool {
+    let is_alone = std::env::var_os("NEXTEST").is_some();
+    if !is_alone {
+        println!("skipped: another test of this process may have loaded a runtime; cargo-nextest keeps them apart");
+    }
+    is_alone
 }
 
 #[test]
@@ -51,6 +60,9 @@ fn a_library_is_found_where_it_is_stated_or_usually_lies() {
 
 #[test]
 fn a_file_that_is_no_library_is_refused() {
+    if !is_alone() {
+        return;
+    }
     for target in RUNTIMES {
         let place = Place { library: Some(material("pictures/coffee.png")), ..Place::default() };
         let error = refused(target, &place);
@@ -60,6 +72,9 @@ fn a_file_that_is_no_library_is_refused() {
 
 #[test]
 fn a_library_of_something_else_is_refused() {
+    if !is_alone() {
+        return;
+    }
     // Every dynamically linked test has the library of C in its memory; the kernel says from where.
     let maps = std::fs::read_to_string("/proc/self/maps").expect("this process's memory");
     let libc = maps.lines().find_map(|line| line.split_whitespace().last().filter(|path| path.contains("/libc.so")));
@@ -72,7 +87,7 @@ fn a_library_of_something_else_is_refused() {
 
 #[test]
 fn an_openvino_without_plugins_says_so() {
-    if !is_here(TargetKind::Openvino) {
+    if !is_here(TargetKind::Openvino) || !is_alone() {
         return;
     }
     // The libraries without what drives a device, linked into a folder of their own.
@@ -106,6 +121,33 @@ fn a_device_that_is_not_there_is_refused() {
     assert!(gpu.contains("failed to use TensorRT"), "{gpu}");
     let odd = load(TargetKind::Onnxruntime, &on(TargetKind::Onnxruntime, "npu")).expect_err("no device").to_string();
     assert!(odd.contains("`npu` is none: it knows CPU and gpu:0"), "{odd}");
+}
+
+#[test]
+fn a_model_may_be_computed_with_fewer_digits_if_its_manifest_says_so() {
+    if !is_here(TargetKind::Openvino) {
+        return;
+    }
+    let file = material("models/blazeface-front-128.onnx");
+    let scores = |precision: &str| {
+        let manifest = Manifest::parse(&format!("[openvino]\nprecision = \"{precision}\"\n")).expect("a manifest");
+        let source = ModelSource { file: &file, manifest, labels: Vec::new() };
+        let model = Model::load(TargetKind::Openvino, source, &place(TargetKind::Openvino)).expect("it loads");
+        let shape = [1, 128, 128, 3];
+        let bytes = [0x3E_u8, 0x99].repeat(128 * 128 * 3 * 2);
+        let input = TensorView { element: ElementType::F32, shape: &shape, bytes: &bytes };
+        match model.run(Input::Tensor(input)).expect("an answer") {
+            Answer::Tensors(tensors) => tensors,
+            other @ Answer::Classes(_) => panic!("{other:?}"),
+        }
+    };
+    let (full, again, fewer) = (scores("f32"), scores("f32"), scores("bf16"));
+    assert_eq!(full, again);
+    // A processor without such numbers computes with f32 all the same.
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if flags.contains("avx512_bf16") {
+        assert_ne!(full, fewer, "the hint reaches the runtime");
+    }
 }
 
 #[test]
