@@ -19,8 +19,8 @@ mod cache;
 
 /// What stands before a program's name in the name of its target.
 pub const PROCESS: &str = "process:";
-/// How long an agent waits at its start for what it can run: with less than that every runtime we know starts on a small
-/// board, and a node that is back with fewer targets than before would lose its workers to others.
+/// How long an agent waits at its start for what it can run: a node that is back with fewer targets than before would lose its
+/// workers to others. On a PC both runtimes answer within half a second; a small board may take ten times as long.
 const WAIT_AT_START: Duration = Duration::from_secs(5);
 
 /// What is known of this machine's runtimes.
@@ -48,7 +48,7 @@ impl Runtimes {
         let runtimes = Self(Arc::new(known));
         let mut trials = JoinSet::new();
         for target in TargetKind::ALL {
-            if runtimes.0.is_known(*target).is_some() {
+            if runtimes.0.trial(*target).is_some() {
                 trials.spawn(runtimes.clone().try_out(*target));
             }
         }
@@ -92,7 +92,7 @@ impl Runtimes {
     }
 
     fn kinds(&self) -> impl Iterator<Item = TargetKind> {
-        let runs = |target: &TargetKind| self.0.is_known(*target).is_none_or(|known| known.get() == Some(&true));
+        let runs = |target: &TargetKind| self.0.trial(*target).is_none_or(|trial| trial.get() == Some(&true));
         TargetKind::ALL.iter().copied().filter(runs)
     }
 
@@ -115,15 +115,15 @@ impl Runtimes {
                 false
             }
         };
-        if let Some(known) = self.0.is_known(target) {
-            let _ = known.set(runs);
+        if let Some(trial) = self.0.trial(target) {
+            let _ = trial.set(runs);
         }
     }
 }
 
 impl Known {
-    /// Whether it is known of a target that needs a library that it runs; none where it needs none.
-    fn is_known(&self, target: TargetKind) -> Option<&OnceLock<bool>> {
+    /// How the trial of a target went that needs a library; none where it needs none.
+    fn trial(&self, target: TargetKind) -> Option<&OnceLock<bool>> {
         match target {
             TargetKind::Onnxruntime => Some(&self.onnxruntime),
             TargetKind::Openvino => Some(&self.openvino),

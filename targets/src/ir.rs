@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 const MAGIC: [u8; 8] = *b"\xFFskeinIR";
 #[cfg(any(target_pointer_width = "64", test))]
 const HEAD_BYTES: usize = MAGIC.len() + 8;
-/// The longest XML that is read, in bytes: the largest networks have some ten thousand layers of a kilobyte each.
+/// The longest XML that is read, in bytes: a layer takes about a kilobyte, so a quarter of a million of them.
 #[cfg(any(target_pointer_width = "64", test))]
 const XML_BYTES_MAX: usize = 256 * 1024 * 1024;
 

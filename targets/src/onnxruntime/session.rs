@@ -33,7 +33,7 @@ pub(super) fn build(
 
 fn on_processor(environment: &Environment, place: &Place) -> Result<SessionBuilder, ort::Error> {
     let builder = Session::builder(environment)?.with_intra_threads(place.threads.max(1))?;
-    // Threads that spin between runs take the time of other workers: 2 of them on 2 cores made each run 1.4 times as long.
+    // Threads that spin while they wait take the time of other workers, and of the agent.
     Ok(builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?)
 }
 

@@ -96,7 +96,7 @@ fn garbage_instead_of_models() {
     }
 }
 
-/// tract, and each of the others now and then: they take ten times as long to refuse a model.
+/// tract, and each of the others now and then: they take twice as long over a model.
 fn in_turn(targets: &[TargetKind], round: u64) -> impl Iterator<Item = TargetKind> {
     targets.iter().copied().filter(move |target| *target == TargetKind::Tract || round.is_multiple_of(5))
 }
