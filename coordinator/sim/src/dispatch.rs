@@ -39,6 +39,8 @@ struct World {
     dispatcher: Dispatcher<u64, u64, u64>,
     expected: Expected,
     flying: Vec<Flying>,
+    /// Nothing goes wrong any more.
+    is_healing: bool,
     /// How often streams were opened; every payload says under which opening it was submitted.
     openings: u32,
     /// The last event seen, and how many of each kind.
@@ -59,6 +61,7 @@ pub fn run(seed: u64) -> Report {
         dispatcher: Dispatcher::new(limits, retry),
         expected: Expected::new(limits, retry),
         flying: Vec::new(),
+        is_healing: false,
         openings: 0,
         event_seen: 0,
         told: BTreeMap::new(),

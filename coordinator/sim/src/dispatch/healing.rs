@@ -12,6 +12,7 @@ const ROUNDS_MAX: u64 = 4_000;
 impl World {
     /// Returns how many rounds it took.
     pub(super) fn heal(&mut self) -> u64 {
+        self.is_healing = true;
         for worker in 1..=WORKERS {
             // A worker that came with no credit leaves and comes back with some.
             let worker = WorkerId(worker);

@@ -117,7 +117,7 @@ impl World {
                 self.chance.count("attempt_sent_from_a_checkpoint");
             }
             let (worker, task, attempt, payload) = (send.worker, send.task, send.attempt, send.payload);
-            if self.chance.percent(2) {
+            if self.chance.percent(2) && !self.is_healing {
                 self.chance.count("attempt_not_sent_as_its_way_is_closed");
                 self.dispatcher.on_unsent(worker, task, attempt);
                 self.expected.unsend(worker, task, attempt);
