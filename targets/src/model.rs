@@ -111,6 +111,11 @@ impl Model {
         self.loaded.description()
     }
 
+    /// Whether [`Model::warm_up`] runs anything.
+    pub fn is_warmed_up(&self) -> bool {
+        self.description().inputs.iter().all(|input| input.fixed_shape().is_some())
+    }
+
     /// One run on zeros, so that the first task does not pay for what a target puts off. A model that leaves an axis
     /// open is not warmed up: no length can be guessed that it surely takes.
     pub fn warm_up(&self) -> Result<(), RunError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use skein_core::capability::{DeviceKind, Heat};
+use skein_core::capability::{DeviceKind, Heat, Profile};
 use skein_core::dispatch::events::TaskEvent;
 use skein_core::dispatch::retry::Retry;
 use skein_core::durable::Account;
@@ -85,6 +85,8 @@ pub struct NodeStatus {
     pub devices: Vec<DeviceStatus>,
     /// The targets that run there.
     pub targets: Vec<String>,
+    /// How fast models were measured to run on it.
+    pub profiles: Vec<Profile>,
     /// What its operator says of it.
     pub labels: BTreeMap<String, String>,
     /// How many workers the plan gives it.

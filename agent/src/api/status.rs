@@ -39,6 +39,7 @@ fn node(state: &State, id: NodeId, node: &Node, role: &Role) -> NodeStatus {
         used: state.used_on(id),
         devices: capability.devices.iter().map(|device| self::device(state, node, device)).collect(),
         targets: capability.targets.clone(),
+        profiles: capability.profiles.clone(),
         labels: capability.labels.clone(),
         workers: state.workers_on(id).count(),
     }

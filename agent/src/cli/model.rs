@@ -15,6 +15,8 @@ use crate::cli::Common;
 use crate::cli::output::{Show, bytes, table};
 use crate::client::read_manifest;
 
+mod profile;
+
 /// What `skein model` takes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
@@ -27,6 +29,12 @@ pub(crate) enum ModelCommand {
         /// NAME for its newest version, NAME@2 for one
         #[arg(value_name = "NAME[@VERSION]")]
         model: ModelQuery,
+    },
+    /// Show how fast models were measured to run, on each device where they did
+    Profile {
+        /// NAME for all of its versions, NAME@2 for one [default: every model]
+        #[arg(value_name = "NAME[@VERSION]")]
+        model: Option<ModelQuery>,
     },
 }
 
@@ -48,6 +56,7 @@ pub(crate) async fn run(common: &Common, command: ModelCommand) -> anyhow::Resul
         ModelCommand::Add(arguments) => add(common, arguments).await,
         ModelCommand::List => list(common).await,
         ModelCommand::Show { model } => show(common, model).await,
+        ModelCommand::Profile { model } => profile::run(common, model).await,
     }
 }
 

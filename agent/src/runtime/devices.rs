@@ -93,6 +93,9 @@ impl Runtime {
             known.collect()
         });
         for (what, ended) in known {
+            if let Some(micros) = ended.first_micros {
+                self.measured.first(&what, micros);
+            }
             self.measured.add(&what, ended.runs, ended.run_micros);
             devices.entry(what.device).or_default().push(ended);
         }
@@ -133,7 +136,7 @@ mod tests {
 
     fn ended(runs: u64, faults: u32) -> Ended {
         let suspects = (0..u64::from(faults.min(2))).map(task).collect();
-        Ended { runs, run_micros: 0, faults, last_fault: "it died".into(), suspects }
+        Ended { runs, run_micros: 0, first_micros: None, faults, last_fault: "it died".into(), suspects }
     }
 
     fn died(numbers: &[u64]) -> Vec<(TaskId, &'static str)> {

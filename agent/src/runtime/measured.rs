@@ -79,6 +79,13 @@ impl Measured {
         }
     }
 
+    /// One run took so long, before any task came: what holds until tasks say more.
+    pub(super) fn first(&mut self, what: &What, micros: u64) {
+        if !self.measures.contains_key(what) {
+            self.add(what, RUNS_MIN, micros.saturating_mul(RUNS_MIN));
+        }
+    }
+
     /// What this node stated before it was started again.
     fn adopt(&mut self, profiles: &[Profile]) {
         for Profile { model, target, device, run_micros } in profiles.iter().take(PROFILES_STATED_MAX) {
@@ -177,6 +184,17 @@ mod tests {
         assert_eq!(stated(&mut measured), None, "1225 now");
         measured.add(&what("cats"), 10, 20_000);
         assert_eq!(stated(&mut measured), Some(vec![1_418]));
+    }
+
+    #[test]
+    fn the_run_before_the_first_task_holds_until_tasks_say_more() {
+        let mut measured = Measured::default();
+        measured.first(&what("cats"), 900);
+        assert_eq!(stated(&mut measured), Some(vec![900]));
+        measured.first(&what("cats"), 5_000);
+        assert_eq!(stated(&mut measured), None, "another worker's first run says no more than the first");
+        measured.add(&what("cats"), 4, 8_000);
+        assert_eq!(stated(&mut measured), Some(vec![1_175]));
     }
 
     #[test]

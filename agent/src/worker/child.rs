@@ -3,7 +3,7 @@
 use std::fs::read_to_string;
 use std::io::{BufReader, BufWriter, Read, Write, stdin, stdout};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -21,6 +21,8 @@ use crate::worker::shared::Mapped;
 
 /// How much nicer than the agent a worker is: inference may take every core, the agent must still be heard.
 const NICE: i32 = 10;
+/// A run that takes so long is not made twice before a worker is ready.
+const LONG_RUN: Duration = Duration::from_millis(500);
 /// The pipe of the kernel holds this much; larger buffers do not save a system call.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -43,9 +45,9 @@ pub fn run() -> Result<(), FrameError> {
         return Err(FrameError::Header("the first message must say what to load".into()));
     };
     match prepare(&load) {
-        Ok(model) => {
+        Ok((model, run_micros)) => {
             let ModelDescription { inputs, outputs } = model.description().clone();
-            let ready = FromWorker::Ready { inputs, outputs, shares: shared.is_some() };
+            let ready = FromWorker::Ready { inputs, outputs, shares: shared.is_some(), run_micros };
             send(&mut output, &ready, &Bytes::new())?;
             serve(&model, &shared.unwrap_or_default(), &mut input, &mut output)
         }
@@ -65,7 +67,8 @@ fn map(files: &[PathBuf]) -> Option<Mapped> {
     }
 }
 
-fn prepare(load: &Load) -> Result<Model, String> {
+/// The model, warm, and how long it takes on zeros.
+fn prepare(load: &Load) -> Result<(Model, Option<u64>), String> {
     let manifest =
         Manifest::parse(&load.manifest).map_err(|error| format!("the manifest of {}: {error}", load.name))?;
     let labels = match &load.labels {
@@ -85,8 +88,19 @@ fn prepare(load: &Load) -> Result<Model, String> {
         Model::load(target, source, &load.place)
     };
     let model = model.map_err(|error| named(error.to_string()))?;
-    model.warm_up().map_err(|error| format!("the warm-up run of {} failed: {error}", load.name))?;
-    Ok(model)
+    let warm_up = || {
+        let begin = Instant::now();
+        let result = model.warm_up();
+        result.map(|()| begin.elapsed()).map_err(|error| format!("the warm-up run of {} failed: {error}", load.name))
+    };
+    let mut took = warm_up()?;
+    let is_measured = model.target().computes() && model.is_warmed_up();
+    // The first run pays for what a target puts off. Where it took long all the same, that is little beside.
+    if is_measured && took < LONG_RUN {
+        took = warm_up()?;
+    }
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    Ok((model, is_measured.then_some(micros)))
 }
 
 fn serve<R: Read, W: Write>(model: &Model, shared: &Mapped, input: &mut R, output: &mut W) -> Result<(), FrameError> {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::worker::cores::Cores;
 use crate::worker::oom::OomCount;
 use crate::worker::process::{Bound, Process, ProcessError};
-use crate::worker::protocol::{AnswerKind, InputKind, Load};
+use crate::worker::protocol::{AnswerKind, FromWorker, InputKind, Load};
 use serve::{Over, serve};
 use watch::Watch;
 
@@ -225,7 +225,12 @@ impl Host {
         let bound = Bound { worker: Some(worker), cores: self.cores.take(worker, cpu_millicores), environment };
         let loaded = timeout(LOAD_TIME_MAX, Process::start(bound, load)).await;
         let process = match loaded {
-            Ok(Ok((process, _))) => process,
+            Ok(Ok((process, ready))) => {
+                if let FromWorker::Ready { run_micros: Some(micros), .. } = ready {
+                    watch.ran_once(micros);
+                }
+                process
+            }
             Err(_) => {
                 let reason = format!("its model was not ready within {} min", LOAD_TIME_MAX.as_secs() / 60);
                 return WorkerEvent::Unusable { reason };

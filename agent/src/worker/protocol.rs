@@ -71,6 +71,9 @@ pub enum FromWorker {
         /// Whether it has mapped the files of [`ToWorker::Share`].
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         shares: bool,
+        /// How long one run on zeros took, in microseconds; none where none was made, or a device only pretends to compute.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_micros: Option<u64>,
     },
     /// The model cannot be run here.
     Unusable {

@@ -25,6 +25,7 @@ pub(crate) fn shown(name: &str, id: u64) -> NodeStatus {
         used: Resources::default(),
         devices: vec![device("cpu", DeviceKind::Cpu)],
         targets: vec!["tract".into()],
+        profiles: Vec::new(),
         labels: BTreeMap::new(),
         workers: 0,
     }

@@ -49,6 +49,8 @@ pub struct Ended {
     pub runs: u64,
     /// How long these took in all, in microseconds.
     pub run_micros: u64,
+    /// How long the run took that was made before the first attempt, in microseconds.
+    pub first_micros: Option<u64>,
     /// Faults after the last attempt that went well.
     pub faults: u32,
     /// What the last of them was.
@@ -84,6 +86,11 @@ impl Watch {
         self.seen().pid = pid;
     }
 
+    /// The run before it was ready took so long.
+    pub(super) fn ran_once(&self, micros: u64) {
+        self.seen().ended.first_micros = Some(micros);
+    }
+
     /// An attempt goes to the process.
     pub(super) fn sent(&self, task: TaskId) {
         let mut seen = self.seen();
@@ -105,7 +112,8 @@ impl Watch {
             None => {
                 seen.growth.runs += 1;
                 let (runs, micros) = (seen.ended.runs + 1, seen.ended.run_micros.saturating_add(run_micros));
-                seen.ended = Ended { runs, run_micros: micros, ..Ended::default() };
+                let first_micros = seen.ended.first_micros;
+                seen.ended = Ended { runs, run_micros: micros, first_micros, ..Ended::default() };
             }
             Some(Fault::Place(reason)) => seen.ended.add_fault(task, reason),
             Some(Fault::Task(_)) => {}
