@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 use skein_hil_tests::bed::{Bed, text};
-use skein_hil_tests::{material, probe};
+use skein_hil_tests::{material, probe, simulated};
 
 /// Has so many pictures accepted by an agent. The stream's name.
 fn accept(bed: &Bed, agent: usize, session: &str, count: usize) -> String {
@@ -132,35 +132,9 @@ fn accepted_tasks_outlive_a_power_cut() {
     fetch_all(&bed, &stream, 40);
 }
 
-/// A task of three seconds on a simulated device, which writes a checkpoint each tenth of a second.
-const LONG_TASK: &str = "\
-[input.picture]
-width = 8
-height = 8
-layout = 'nchw'
-mean = [0, 0, 0]
-std = [255, 255, 255]
-resize = 'stretch'
-
-[output.classes]
-labels = 'parts.txt'
-top = 3
-
-[simulated]
-latency_ms = 3000
-steps = 30
-";
-
-/// Opens a session of one worker for long tasks.
+/// Opens a session of one worker for tasks of three seconds, which write a checkpoint each tenth of a second.
 fn open_long_session(bed: &Bed) -> String {
-    let model = bed.path("long.onnx");
-    std::fs::copy(material::test_model("colour-nchw.onnx"), &model).expect("the model can be copied");
-    std::fs::write(bed.path("long.toml"), LONG_TASK).expect("its manifest can be written");
-    std::fs::write(bed.path("parts.txt"), "done\ntaken over\nnothing\n").expect("its labels can be written");
-    bed.cli(&["model", "add", text(&model), "--name", "long"]);
-    let session = bed.cli(&["session", "create", "--model", "long", "--target", "simulated", "--fixed", "1", "-q"]);
-    probe::wait_for_workers(bed, session.trim(), 1);
-    session.trim().to_owned()
+    simulated::open(bed, "long", "latency_ms = 3000\nsteps = 30", &[])
 }
 
 /// Waits until the one pending task of a stream has several checkpoints at its gateway, and one at least in the mesh.
@@ -178,7 +152,8 @@ fn taken_over(bed: &Bed, stream: &str) -> (f64, u64) {
     let rows = probe::rows(&bed.cli(&["task", "fetch", stream, "--wait", "--json"]));
     let [row] = &rows[..] else { panic!("there is one task: {rows:?}") };
     let classes = row["classes"].as_array().cloned().unwrap_or_default();
-    let part = classes.iter().find(|class| class["label"] == "taken over").and_then(|class| class["score"].as_f64());
+    let part =
+        classes.iter().find(|class| class["label"] == simulated::TAKEN_OVER).and_then(|class| class["score"].as_f64());
     (part.unwrap_or_default(), row["attempt"].as_u64().unwrap_or_default())
 }
 

@@ -4,5 +4,4 @@
 mod programs;
 mod runtimes;
 mod scale;
-mod simulated;
 mod workers;

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use skein_hil_tests::bed::Bed;
+use skein_hil_tests::simulated::{ANSWER, open};
 use skein_hil_tests::{material, probe};
-
-use crate::simulated::{ANSWER, open};
 
 /// Has so many pictures done. A row for each.
 fn run(bed: &Bed, session: &str, count: usize) -> Vec<Value> {

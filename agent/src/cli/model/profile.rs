@@ -1,6 +1,7 @@
 //! `skein model profile`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -66,7 +67,7 @@ impl Show for Vec<Speed> {
                 speed.node_name.clone(),
                 speed.profile.device.clone(),
                 format!("{}.{:03}", micros / 1_000, micros % 1_000),
-                format!("{:.1}", 1e6 / (micros.max(1) as f64)),
+                format!("{:.1}", Duration::from_micros(micros.max(1)).as_secs_f64().recip()),
                 heat,
             ]
         };
