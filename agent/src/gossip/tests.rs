@@ -13,7 +13,7 @@ use super::swarm::{Behaviour, BehaviourEvent};
 use super::*;
 use crate::identity::Identity;
 
-const WAIT_MAX: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 struct Node {
     identity: Identity,

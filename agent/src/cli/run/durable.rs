@@ -154,19 +154,27 @@ fn new_task(label: String, priority: u8) -> NewTask {
 /// Said as soon as it is true: from here on the person may go. How many there are is not known while names still come.
 #[expect(clippy::print_stderr, reason = "a word to whoever waits")]
 fn say(stream: StreamId, count: Option<usize>, keep: &str, detach: bool) {
-    let tasks = count.map_or_else(|| "the tasks".into(), |count| format!("{count} tasks"));
+    let accepted = accepted(count);
     let otherwise = if detach { "" } else { ", also if this command ends early" };
     eprintln!(
-        "skein: {tasks} are accepted as stream {stream}; `skein task fetch {stream}` shows what became of them \
+        "skein: {accepted} as stream {stream}; `skein task fetch {stream}` shows what became of them \
          for {keep}{otherwise}"
     );
+}
+
+fn accepted(count: Option<usize>) -> String {
+    match count {
+        None => "the tasks are accepted".into(),
+        Some(1) => "1 task is accepted".into(),
+        Some(count) => format!("{count} tasks are accepted"),
+    }
 }
 
 fn detached(told: &Told, stream: StreamId, accepted: usize) -> anyhow::Result<ExitCode> {
     match told.output {
         Output::Json => json_line(&serde_json::json!({ "stream": stream, "accepted": accepted }))?,
         Output::Quiet => print(&stream.to_string())?,
-        Output::Table => print(&format!("Stream {stream}: {accepted} tasks are accepted"))?,
+        Output::Table => print(&format!("Stream {stream}: {}", self::accepted(Some(accepted))))?,
     }
     if let Some((count, first)) = told.failed() {
         bail!("{count} files were not sent, or have no answer; the first is {first}");
