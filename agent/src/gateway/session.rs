@@ -89,7 +89,7 @@ struct Inner {
     clients: HashMap<StreamId, Client>,
     last_client: u64,
     /// Attempts that were given up with their worker, the newest last: it may come back and say that it ended them.
-    given_up: VecDeque<(WorkerId, TaskId, u32)>,
+    given_up: VecDeque<GivenUp>,
     /// The session is over: whatever still comes fails at once.
     ended: bool,
 }
@@ -229,10 +229,11 @@ impl Session {
     pub(super) fn late(&self, ends: &[(WorkerId, TaskId, u32)]) -> LateAnswer {
         let mut inner = self.lock();
         let mut answer = LateAnswer::default();
+        let Inner { given_up, dispatcher, .. } = &mut *inner;
         for end in ends {
-            let Some(at) = inner.given_up.iter().position(|given_up| given_up == end) else { continue };
-            inner.given_up.remove(at);
-            if inner.dispatcher.on_late(end.1) {
+            let Some(found) = given_up.iter_mut().find(|given_up| given_up.end == *end) else { continue };
+            // It may have been told of before, and the answer got lost with its connection: then it gets the same answer again.
+            if *found.is_repeated.get_or_insert_with(|| dispatcher.on_late(end.1)) {
                 answer.repeated += 1;
             } else {
                 answer.unclaimed += 1;
@@ -403,10 +404,19 @@ fn fits_beside(checkpoint: &Bytes, input: &Bytes) -> bool {
     checkpoint.len() + input.len() <= PAYLOAD_BYTES_MAX
 }
 
+/// An attempt that was given up with the way to its worker.
+#[derive(Debug)]
+struct GivenUp {
+    end: (WorkerId, TaskId, u32),
+    /// Once the worker's node has said that it ended there all the same: whether its task was tried again, or its stream is gone.
+    is_repeated: Option<bool>,
+}
+
 impl Inner {
     /// What a worker has is given up; it may have done it all the same.
     fn give_up(&mut self, worker: WorkerId) {
-        self.given_up.extend(self.dispatcher.held_by(worker).map(|(task, attempt)| (worker, task, attempt)));
+        let held = self.dispatcher.held_by(worker);
+        self.given_up.extend(held.map(|(task, attempt)| GivenUp { end: (worker, task, attempt), is_repeated: None }));
         let surplus = self.given_up.len().saturating_sub(GIVEN_UP_MAX);
         self.given_up.drain(..surplus);
     }
@@ -418,6 +428,34 @@ impl Inner {
             self.dispatcher.on_worker(worker, given.node, port.credits);
         } else {
             self.dispatcher.on_leaving(worker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[tokio::test]
+    async fn a_node_that_was_cut_off_gets_the_same_answer_however_often_it_asks() {
+        let state = tempfile::tempdir().unwrap();
+        let islands = Islands::open(NodeId(1), state.path(), Millis(3_000));
+        let session = Session::new(SessionId(1), NodeId(1), Retry::default(), islands);
+        let given = HashMap::from([(WorkerId(1), Given { node: NodeId(2), takes_tasks: true })]);
+        session.on_plan(&given, |_, _| tokio::spawn(std::future::pending::<()>()).abort_handle());
+        let (attempts, mut sent) = mpsc::channel(4);
+        session.attached(WorkerId(1), Port { credits: 4, attempts });
+        let _opened = session.open(StreamId(1), Source::Client, true, Sequence(0)).unwrap();
+        let held = Held { bytes: 0, from: Arc::new(AtomicUsize::new(0)) };
+        let payload = Payload { input: InputKind::Picture, bytes: Bytes::new(), _held: held };
+        session.submit(TaskId { stream: StreamId(1), sequence: Sequence(0) }, 1, 50, payload, None).unwrap();
+        let attempt = sent.try_recv().unwrap();
+        session.lost(WorkerId(1), Loss::Gone);
+        let ends = [(WorkerId(1), attempt.task, attempt.attempt), (WorkerId(9), attempt.task, attempt.attempt)];
+        for _ in 0..2 {
+            let LateAnswer { repeated, unclaimed } = session.late(&ends);
+            assert_eq!((repeated, unclaimed), (1, 0), "the other was never given up");
         }
     }
 }
