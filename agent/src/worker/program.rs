@@ -1,5 +1,5 @@
 //! The program of a target `process`, seen from the worker that speaks for it: it gets this worker's protocol, tensors only, and
-//! leaves pictures, labels and batches of checks to the worker.
+//! leaves pictures, labels and limits to the worker.
 
 use std::ffi::OsString;
 use std::fmt;
